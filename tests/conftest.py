@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,28 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
     return load_checkpoint(str(tiny_checkpoint))
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> str:
+    """A Ray session of this process with two CPUs, for all jobs and Datasets that run in it; gives
+    the id of its node. Started once a process; `no_ray_session` ends it."""
+    import ray
+
+    if not ray.is_initialized():
+        handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as in a job's own session
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        signal.signal(signal.SIGTERM, handler)
+    return ray.get_runtime_context().get_node_id()
+
+
+@pytest.fixture
+def no_ray_session() -> None:
+    """No Ray session in this process, for what starts one or must not."""
+    import ray
+
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

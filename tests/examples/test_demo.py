@@ -13,7 +13,6 @@ from testing.cluster import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_four_jobs_share_an_engine(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "examples.demo.run"]

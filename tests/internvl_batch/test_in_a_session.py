@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,6 @@ def state() -> list[Any]:
         if name[0] != "_"
     }
     return [dict(os.environ), handlers, loggers, context, repr(warnings.filters)]
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[str]:
-    """The node of a session with two CPUs."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield ray.get_runtime_context().get_node_id()
-    ray.shutdown()
 
 
 class Answered:
@@ -96,7 +87,7 @@ def _words(batch: pa.Table) -> pa.Array:
 
 
 @pytest.fixture(scope="module")
-def answered(session: str, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+def answered(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """Made outside of the main thread, as a server or a notebook may do."""
     made: list[Any] = []
 
@@ -146,12 +137,12 @@ def test_no_row_is_answered_before_it_is_wanted(answered: Answered) -> None:
     assert not answered.ran_before_it_was_wanted
 
 
-def test_the_process_stays_as_it_was(answered: Answered, session: str) -> None:
+def test_the_process_stays_as_it_was(answered: Answered, ray_session: str) -> None:
     assert answered.after == answered.before
-    assert ray.get_runtime_context().get_node_id() == session
+    assert ray.get_runtime_context().get_node_id() == ray_session
 
 
-def test_a_run_to_a_folder_uses_the_session_and_keeps_it(session: str, tmp_path: Path) -> None:
+def test_a_run_to_a_folder_uses_the_session_and_keeps_it(ray_session: str, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
     before = state()
     result = internvl_batch.caption(
@@ -159,11 +150,13 @@ def test_a_run_to_a_folder_uses_the_session_and_keeps_it(session: str, tmp_path:
     )
     assert (result.status, result.results, result.errors, result.already_done) == ("done", 0, 0, 0)
     assert Path(result.report_path).is_file()
-    assert ray.get_runtime_context().get_node_id() == session
+    assert ray.get_runtime_context().get_node_id() == ray_session
     assert state() == before
 
 
-def test_another_cluster_than_that_of_the_session_is_refused(session: str, tmp_path: Path) -> None:
+def test_another_cluster_than_that_of_the_session_is_refused(
+    ray_session: str, tmp_path: Path
+) -> None:
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(
         internvl_batch.ConfigurationError, match="this process has a Ray session already"
@@ -177,7 +170,7 @@ def test_another_cluster_than_that_of_the_session_is_refused(session: str, tmp_p
         )
 
 
-@pytest.mark.usefixtures("session")
+@pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     "data",
     [

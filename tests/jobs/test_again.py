@@ -4,8 +4,6 @@ reviews."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +14,9 @@ from PIL import Image
 
 from pipelines.output.folder import OutputFolder
 from pipelines.output.reviews import ReviewSession
-from testing.cluster import ROOT
+from testing.commands import ROOT, run, run_here
 from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
-
-pytestmark = pytest.mark.timeout(900)
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 
@@ -46,18 +42,8 @@ async def answer(request: web.Request) -> web.Response:
 def ask(folder: Path, server: ModelServer, *more: str, status: int = 0) -> str:
     manifest = folder / "questions.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    command = [
-        sys.executable,
-        "jobs/ask_dataset.py",
-        "--input",
-        manifest,
-        "--output",
-        folder / "out",
-    ]
-    command += ["--engine", "openai", "--base-url", server.url, "--retries", "0", *more]
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
+    where = ["--input", manifest, "--output", folder / "out", "--engine", "openai"]
+    done = run_here("ask_dataset.py", *where, "--base-url", server.url, "--retries", "0", *more)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -69,6 +55,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return results, errors
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_again(
     tmp_path: Path,
 ) -> None:
@@ -153,24 +140,10 @@ def test_what_cannot_be_done_again_is_status_2(
     assert said in message.splitlines()[-1]
 
 
-def run(command: str, source: Path, output: Path, *more: str) -> str:
+def job(command: str, source: Path, output: Path, *more: str) -> str:
     """A job of nano-InternVL, run by transformers."""
-    line = [
-        sys.executable,
-        "-m",
-        "internvl_batch",
-        command,
-        "--input",
-        source,
-        "--output",
-        output,
-        "--model",
-        NANO,
-    ]
-    line += ["--engine", "transformers", *more]
-    done = subprocess.run(
-        list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
+    where = ["--input", source, "--output", output, "--model", NANO]
+    done = run("-m", "internvl_batch", command, *where, "--engine", "transformers", *more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -186,18 +159,18 @@ def test_a_page_that_a_reviewer_marked_is_read_again_and_its_document_made_anew(
     (tmp_path / "in").mkdir()
     pages[0].save(tmp_path / "in" / "a.pdf", save_all=True, append_images=pages[1:])
     out, apart = tmp_path / "out", tmp_path / "apart"
-    run("ocr", tmp_path / "in", out, "--max-tiles", "6")
+    job("ocr", tmp_path / "in", out, "--max-tiles", "6")
     before = read_output(out)[0].set_index("id")
     session = ReviewSession(OutputFolder(str(out)), "Ann")
     session.add("a.pdf#page=2", "bad")
     session.add("a.pdf#page=3", "good")
 
     only = ["--only", "review = 'bad'", "--max-tiles", "1"]
-    said = run("ocr", tmp_path / "in", apart, *only, "--only-in", str(out))
+    said = job("ocr", tmp_path / "in", apart, *only, "--only-in", str(out))
     assert "1 units in = 1 results" in said
     assert read_output(out)[0].set_index("id").equals(before)
 
-    run("ocr", tmp_path / "in", out, *only, "--keep-history")
+    job("ocr", tmp_path / "in", out, *only, "--keep-history")
     now = read_output(out)[0].set_index("id")
     assert list(now.index) == list(before.index)
     changed = now.run_id != before.run_id

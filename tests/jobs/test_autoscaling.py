@@ -10,7 +10,7 @@ from testing.cluster import RayHead, wait_for
 from testing.datasets import write_images
 from tests.jobs.output import read_output
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_job_starts_on_no_gpu_node_and_leaves_none(tmp_path: Path, model: Path) -> None:

@@ -17,7 +17,6 @@ from testing.cluster import RayHead, filesystem, s3_server, wait_for
 from testing.datasets import write_dataset
 
 GOOD = 240
-pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")

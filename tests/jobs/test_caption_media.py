@@ -3,38 +3,25 @@ of its own."""
 
 import io
 import json
-import subprocess
-import sys
 
 import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
 from testing import corpus_video
-from testing.cluster import ROOT
+from testing.commands import run_here
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.usefixtures("ray_session")
 # what is tested here is not the engine, and this one starts soonest
 ENGINE = ("--engine", "transformers")
 
 
 def caption(folder, model, manifest, *more):
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
-    command = [
-        *(
-            sys.executable,
-            "jobs/caption_dataset.py",
-            "--input",
-            folder / "rows.jsonl",
-            "--output",
-            folder / "out",
-        ),
-        *("--model", model, "--max-new-tokens", "4", "--max-tiles", "4", *ENGINE, *more),
-    ]
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+    where = ("--input", folder / "rows.jsonl", "--output", folder / "out", "--model", model)
+    small = ("--max-new-tokens", "4", "--max-tiles", "4")
+    done = run_here("caption_dataset.py", *where, *small, *ENGINE, *more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -132,11 +119,8 @@ def test_images_given_inline_need_no_file(tmp_path, model):
     pq.write_table(
         pa.table({"id": ["red", "none"], "image": [struct, None]}), tmp_path / "rows.parquet"
     )
-    command = [sys.executable, "jobs/caption_dataset.py", "--input", tmp_path / "rows.parquet"]
-    command += ["--output", tmp_path / "out", "--model", model, "--max-new-tokens", "4"]
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+    where = ("--input", tmp_path / "rows.parquet", "--output", tmp_path / "out", "--model", model)
+    done = run_here("caption_dataset.py", *where, "--max-new-tokens", "4")
     assert done.returncode == 0, done.stderr
     results, errors = read_output(tmp_path / "out")
     assert results[["id", "width", "height", "image"]].values.tolist() == [

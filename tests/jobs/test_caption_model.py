@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from testing.cluster import ROOT
+from testing.commands import Done, run, run_here
 from testing.datasets import write_images
 
 
@@ -22,25 +20,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(images: Path, out: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "jobs/caption_dataset.py",
-        "--input",
-        images,
-        "--output",
-        out,
-        "--model",
-        model,
-        *more,
-    ]
-    return subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
+def caption(images: Path, out: Path, model: Path) -> Done:
+    where = ("--input", images, "--output", out, "--model", model)
+    return run("jobs/caption_dataset.py", *where)
 
 
 def refused(images: Path, tmp_path: Path, model: Path, *more: str) -> str:
-    done = run(images, tmp_path / "out", model, *more)
+    where = ("--input", images, "--output", tmp_path / "out", "--model", model)
+    done = run_here("caption_dataset.py", *where, *more)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "results").exists()
@@ -76,7 +63,7 @@ def test_a_model_too_big_for_the_machine(images: Path, tmp_path: Path, model: Pa
     with (copy / "model.safetensors").open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + size)
-    done = run(images, tmp_path / "out", copy)
+    done = caption(images, tmp_path / "out", copy)
     # only the engine's node knows its memory
     assert done.returncode == 1, done.stdout + done.stderr
     assert "931.3 for weights" in done.stdout
@@ -87,6 +74,6 @@ def test_a_model_too_big_for_the_machine(images: Path, tmp_path: Path, model: Pa
 def test_the_chat_template_that_disagrees_is_said_once(
     images: Path, tmp_path: Path, model: Path
 ) -> None:
-    done = run(images, tmp_path / "out", model)
+    done = caption(images, tmp_path / "out", model)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("has a chat template that differs from the conversation template") == 1

@@ -2,7 +2,6 @@
 mend."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from testing.cluster import ROOT
+from testing.commands import Done, run, run_here
 from testing.datasets import write_images
+
+
+def caption(*arguments) -> Done:
+    return run_here("caption_dataset.py", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +24,8 @@ def images(tmp_path_factory):
     return folder
 
 
-def run(*arguments, timeout=300) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/caption_dataset.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
-
-
 def refused(*arguments) -> str:
-    done = run(*arguments)
+    done = caption(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -133,8 +131,7 @@ def test_wrong_configuration_is_said_before_anything_slow_is_even_imported(tmp_p
     """What keeps the answer under two seconds: each of these takes seconds to import."""
     other = broken_model(tmp_path, model, template="vicuna")
     arguments = ["--input", images, "--output", tmp_path / "out", "--model", other]
-    command = [sys.executable, "-X", "importtime", "jobs/caption_dataset.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run("-X", "importtime", "jobs/caption_dataset.py", *arguments)
     assert done.returncode == 2
     imported = {
         line.rsplit("|", 1)[-1].strip()
@@ -146,7 +143,7 @@ def test_wrong_configuration_is_said_before_anything_slow_is_even_imported(tmp_p
 
 
 def test_dry_run_prints_options_and_plan_and_starts_and_writes_nothing(tmp_path, images, model):
-    done = run(
+    done = caption(
         "--input",
         images,
         "--output",
@@ -163,8 +160,9 @@ def test_dry_run_prints_options_and_plan_and_starts_and_writes_nothing(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_too_few_cpus_are_said_at_start(tmp_path, images, model):
-    done = run(
+    done = caption(
         "--input",
         images,
         "--output",
@@ -179,9 +177,12 @@ def test_too_few_cpus_are_said_at_start(tmp_path, images, model):
     assert "--prepare-actors" in done.stderr
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_an_empty_manifest_is_done_with_zero_rows(tmp_path, model):
     (tmp_path / "rows.jsonl").write_text("")
-    done = run("--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out", "--model", model)
+    done = caption(
+        "--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out", "--model", model
+    )
     assert done.returncode == 0, done.stderr
     assert "0 units in = 0 results + 0 errors + 0 already done" in done.stdout
 
@@ -206,7 +207,7 @@ def test_a_dry_run_shows_no_secret(tmp_path, images, model):
         "--allow",
         "https://me:s3cret@host/a?sig=s3cret",
     ]
-    done = run(
+    done = caption(
         "--input", images, "--output", tmp_path / "out", "--model", model, "--dry-run", *args
     )
     assert done.returncode == 0, done.stderr
@@ -222,8 +223,8 @@ def test_an_output_of_another_prompt_is_not_mixed_with_this_one(tmp_path, images
     arguments = ["--input", images, "--output", tmp_path / "out", "--model", model]
     message = refused(*arguments)
     assert "--prompt 'Which colours?' there" in message
-    assert run(*arguments, "--prompt", "Which colours?", "--dry-run").returncode == 0
-    assert run(*arguments, "--overwrite", "--dry-run").returncode == 0
+    assert caption(*arguments, "--prompt", "Which colours?", "--dry-run").returncode == 0
+    assert caption(*arguments, "--overwrite", "--dry-run").returncode == 0
 
 
 def test_an_estimate_for_an_unknown_gpu(images, tmp_path, model):

@@ -4,7 +4,7 @@ import pytest
 
 from tests import chaos
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def test_after_faults_at_random_times_the_output_is_that_of_an_undisturbed_run():

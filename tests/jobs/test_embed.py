@@ -19,7 +19,6 @@ PICTURES = 2000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_killed_and_started_again_every_picture_has_one_vector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from testing.cluster import ROOT
+from testing import commands
+from testing.commands import Done
 from testing.model_server import ModelServer, refuses, says
 from tests.jobs.output import read_output
-
-pytestmark = pytest.mark.timeout(1500)
 
 FLOAT32 = ("--engine-args", '{"dtype": "float32"}')
 # Whether an answer of random weights goes in circles is no question of the engine, and another draw
@@ -49,27 +46,17 @@ def write(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def run(
-    job: str, manifest: Path, output: Path, model: Path | str, *more: str
-) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        f"jobs/{job}_dataset.py",
-        "--input",
-        manifest,
-        "--output",
-        output,
-        "--model",
-        model,
-    ]
-    return subprocess.run(
-        [*map(str, command), *more], cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+def run(job: str, manifest: Path, output: Path, model: Path | str, *more: str) -> Done:
+    where = ("--input", manifest, "--output", output, "--model", model)
+    return commands.run(f"jobs/{job}_dataset.py", *where, *more)
 
 
-def results(
-    done: subprocess.CompletedProcess[str], output: Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def run_here(job: str, manifest: Path, output: Path, model: Path | str, *more: str) -> Done:
+    where = ("--input", manifest, "--output", output, "--model", model)
+    return commands.run_here(f"{job}_dataset.py", *where, *more)
+
+
+def results(done: Done, output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     assert done.returncode == 0, done.stdout + done.stderr
     found, errors = read_output(output)
     return found.set_index("id").sort_index(), errors
@@ -183,13 +170,15 @@ def test_an_endpoint_that_refuses_the_key_ends_the_job(media: Path, tmp_path: Pa
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_a_server_without_a_checkpoint_here(media: Path, tmp_path: Path) -> None:
     """The model is whatever the server calls it; rubbish costs the row that met it."""
     with ModelServer() as server:
         server.script = [says("rubbish")]
-        done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine",
-                   "openai", "--base-url", server.url, "--engine-args",
-                   '{"attempts": 1, "streams": false}')  # fmt: skip
+        where = ("--engine", "openai", "--base-url", server.url)
+        once = ("--engine-args", '{"attempts": 1, "streams": false}')
+        manifest = media / "captions.jsonl"
+        done = run_here("caption", manifest, tmp_path / "out", "tiny", *where, *once)
     found, errors = results(done, tmp_path / "out")
     assert found.caption.tolist() == ["A square."] * 4
     assert sorted(errors.kind) == ["engine_failed", "unsupported"]
@@ -220,7 +209,7 @@ def test_a_server_without_a_checkpoint_here(media: Path, tmp_path: Path) -> None
     ],
 )
 def test_options_that_do_not_fit_together(media, tiny_checkpoint, tmp_path, more, said) -> None:
-    done = run("caption", media / "captions.jsonl", tmp_path / "out", tiny_checkpoint, *more)
+    done = run_here("caption", media / "captions.jsonl", tmp_path / "out", tiny_checkpoint, *more)
     assert done.returncode == 2
     assert said in done.stderr
     assert not (tmp_path / "out").exists()

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from examples.nano import benchmarks, draw
-from testing.cluster import ROOT
+from testing.commands import ROOT, Done, run_here
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 
-def run(name: str, data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "jobs/evaluate_model.py",
-        "--benchmark",
-        name,
-        "--input",
-        data,
-        "--output",
-        output,
-    ]
-    command += ["--model", NANO, "--max-tiles", "6", "--engine", "transformers", *more]
-    return subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+def run(name: str, data: Path, output: Path, *more: str) -> Done:
+    where = ("--benchmark", name, "--input", data, "--output", output, "--model", NANO)
+    how = ("--max-tiles", "6", "--engine", "transformers")
+    return run_here("evaluate_model.py", *where, *how, *more)
 
 
 def scores(output: Path) -> tuple[dict, pd.DataFrame]:
@@ -39,7 +26,7 @@ def scores(output: Path) -> tuple[dict, pd.DataFrame]:
 
 
 @pytest.mark.slow  # tests/jobs/test_suite.py goes the same way in the quick suite
-@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("ray_session")
 def test_refcoco(tmp_path: Path) -> None:
     data, output = tmp_path / "refcoco", tmp_path / "out"
     path = benchmarks.draw_refcoco(data, 18)
@@ -75,7 +62,7 @@ def test_refcoco(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("ray_session")
 def test_docvqa(tmp_path: Path) -> None:
     benchmarks.draw_docvqa(tmp_path / "docvqa", 20)
 
@@ -112,11 +99,5 @@ def test_what_is_wrong_is_said_at_once(tmp_path: Path, arguments: list[str], mes
 
 
 def test_help_lists_the_benchmarks() -> None:
-    done = subprocess.run(
-        [sys.executable, "jobs/evaluate_model.py", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_here("evaluate_model.py", "--help")
     assert "refcoco,docvqa,infovqa," in "".join(done.stdout.split())

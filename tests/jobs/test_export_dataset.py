@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 from pycocotools.coco import COCO
 
-from testing.cluster import ROOT
+from testing.commands import ROOT, run_here
 from tests.pipelines.exports.internvl_loader import load_meta
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
-def run(script: str, *arguments: object) -> str:
-    command = [sys.executable, f"jobs/{script}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+def command(script: str, *arguments: object) -> str:
+    done = run_here(script, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -27,7 +24,7 @@ def run(script: str, *arguments: object) -> str:
 def test_boxes_of_a_job_become_training_data(tmp_path: Path) -> None:
     out = tmp_path / "boxes"
     model = ROOT / "examples" / "nano" / "checkpoint"
-    run(
+    command(
         "ground_dataset.py",
         "--input",
         "examples/demo/phrases.jsonl",
@@ -36,14 +33,14 @@ def test_boxes_of_a_job_become_training_data(tmp_path: Path) -> None:
         "--model",
         model,
     )
-    said = run("export_dataset.py", "--input", out, "--output", tmp_path / "sft", "--to", "sft")
+    said = command("export_dataset.py", "--input", out, "--output", tmp_path / "sft", "--to", "sft")
     assert "rows in = " in said
     (entry,) = json.loads((tmp_path / "sft" / "meta.json").read_text()).values()
     assert entry["root"] == f"{ROOT}/examples/demo/"
     (items,) = load_meta(tmp_path / "sft" / "meta.json").values()
     assert items
     assert all("<box>[[" in item["conversations"][1]["value"] for item in items)
-    run("export_dataset.py", "--input", out, "--output", tmp_path / "coco", "--to", "coco")
+    command("export_dataset.py", "--input", out, "--output", tmp_path / "coco", "--to", "coco")
     coco = COCO(str(tmp_path / "coco" / "train.json"))
     sizes = {
         image["id"]: (image["width"], image["height"]) for image in coco.loadImgs(coco.getImgIds())
@@ -52,7 +49,7 @@ def test_boxes_of_a_job_become_training_data(tmp_path: Path) -> None:
         x, y, width, height = box["bbox"]
         assert 0 <= x <= x + width <= sizes[box["image_id"]][0] + 0.1
         assert 0 <= y <= y + height <= sizes[box["image_id"]][1] + 0.1
-    run("export_dataset.py", "--input", out, "--output", tmp_path / "hf", "--to", "hf")
+    command("export_dataset.py", "--input", out, "--output", tmp_path / "hf", "--to", "hf")
     dataset = load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(dataset) == len(sizes)
     assert {image.size for image in dataset["image"][:]} <= set(sizes.values())

@@ -2,19 +2,13 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
-from testing.cluster import ROOT
+from testing.commands import Done, run
 from testing.hub import Hub, hub
 from tests.jobs.output import read_output
-
-pytestmark = pytest.mark.timeout(1500)
 
 
 def png(colour: int) -> bytes:
@@ -29,19 +23,11 @@ def manifest(count: int) -> dict[str, bytes]:
     return {"data/m.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(), **pictures}
 
 
-def caption(served: Hub, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        *(
-            sys.executable,
-            "jobs/caption_dataset.py",
-            "--input",
-            "hf://datasets/lab/set/data/m.jsonl",
-        ),
-        *("--output", str(folder / "out"), "--model", "lab/nano", "--max-new-tokens", "4"),
-    ]
-    told = {"HF_ENDPOINT": served.url, "HF_HOME": str(folder / "hf")}
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=900, env={**os.environ, **told}
+def caption(served: Hub, folder: Path) -> Done:
+    where = ("--input", "hf://datasets/lab/set/data/m.jsonl", "--output", folder / "out")
+    return run(
+        *("jobs/caption_dataset.py", *where, "--model", "lab/nano", "--max-new-tokens", "4"),
+        environment={"HF_ENDPOINT": served.url, "HF_HOME": str(folder / "hf")},
     )
 
 

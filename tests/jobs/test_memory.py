@@ -10,7 +10,6 @@ GROWTH = 1.05
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_memory_of_the_gpu_actor_and_of_the_driver_is_flat_over_5000_rows(tmp_path):
     sampler, results = run(ROWS, tmp_path)
     assert results == ROWS

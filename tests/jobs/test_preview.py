@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from testing.cluster import ROOT
+from testing.commands import ROOT, Done, run, run_here
 from tests.jobs.output import read_output
 
 
-def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/preview.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+def preview(*arguments: object) -> Done:
+    return run("jobs/preview.py", *arguments)
 
 
 def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Path) -> None:
@@ -74,7 +71,8 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     files = {"picture": tmp_path / "x.png", "clip": tmp_path / "x.mp4"}
     for file in files.values():
         file.write_bytes(b"not looked at")
-    done = preview(*(argument.format(tiny=model, **files) for argument in arguments), timeout=300)
+    given = [argument.format(tiny=model, **files) for argument in arguments]
+    done = run_here("preview.py", *given)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -107,22 +105,14 @@ def test_the_prompt_that_was_chosen_gives_the_same_answers_in_its_job(tmp_path: 
         *compared,
         "--page",
         tmp_path / "p.html",
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     shown = dict(re.findall(r"^── (\S+) .*\n1 {2}(.*?) {2,}2 {2}", done.stdout, re.MULTILINE))
     assert len(shown) == 3
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 3
-    job = [
-        sys.executable,
-        "jobs/caption_dataset.py",
-        "--config",
-        tmp_path / "job.yaml",
-        "--output",
-        out,
-    ]
-    subprocess.run(list(map(str, job)), cwd=ROOT, check=True, timeout=600)
+    job = run("jobs/caption_dataset.py", "--config", tmp_path / "job.yaml", "--output", out)
+    assert job.returncode == 0, job.stderr
     answers = read_output(out)[0].set_index("id").caption
     # a column breaks longer answers
     assert all(answers[name].startswith(said) for name, said in shown.items())

@@ -15,7 +15,7 @@ import pytest
 from testing.cluster import RayHead, wait_for
 from testing.pictures import encoded, natural
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from testing.datasets import write_images
 from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(900)
 MARK = "INTERNVL_TEST_OF_SIGNALS"
 # Lines of the log; the last one is followed by the start of the engines.
 LINES = ("checked the options", "starting Ray on this machine", "starting engines and reading")

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from examples.nano import benchmarks
-from testing.cluster import ROOT
+from testing.commands import ROOT, Done, run_here
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "jobs/evaluate_model.py",
-        "--suite",
-        "internvl2",
-        "--input",
-        folder / "suite.yaml",
-    ]
-    command += [
-        "--output",
-        folder / "out",
-        "--model",
-        NANO,
-        "--max-tiles",
-        "6",
-        "--beside",
-        "InternVL2-1B",
-    ]
+def run(folder: Path) -> Done:
+    where = ("--input", folder / "suite.yaml", "--output", folder / "out", "--model", NANO)
     # what is tested here is not the engine, and this one starts soonest
-    command += ["--engine", "transformers"]
-    return subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+    how = ("--max-tiles", "6", "--engine", "transformers")
+    suite = ("--suite", "internvl2", "--beside", "InternVL2-1B")
+    return run_here("evaluate_model.py", *suite, *where, *how)
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("ray_session")
 def test_one_engine_answers_two_benchmarks_and_a_second_run_goes_on(tmp_path: Path) -> None:
     benchmarks.draw_docvqa(tmp_path / "docvqa", 8)
     [drawn] = (tmp_path / "docvqa").glob("*.parquet")

@@ -2,18 +2,16 @@
 the next night."""
 
 import json
-import subprocess
-import sys
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from PIL import Image
 
-from testing.cluster import ROOT
+from testing.commands import run_here
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 def test_two_nights_over_a_delta_table(tmp_path, model):
@@ -29,29 +27,11 @@ def test_two_nights_over_a_delta_table(tmp_path, model):
         )
         for n in range(first, last):
             Image.new("RGB", (64, 64), (n * 10, 0, 0)).save(table / f"{n}.png")
-        command = [
-            *(
-                sys.executable,
-                "jobs/caption_dataset.py",
-                "--input",
-                table,
-                "--output",
-                tmp_path / "out",
-            ),
-            *(
-                "--model",
-                model,
-                "--max-new-tokens",
-                "4",
-                "--where",
-                "lang = 'en'",
-                "--columns",
-                "n",
-            ),
-        ]
-        done = subprocess.run(
-            list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-        )
+        where = ("--input", table, "--output", tmp_path / "out", "--model", model)
+        chosen = ("--where", "lang = 'en'", "--columns", "n")
+        # what is tested here is not the engine, and this one starts soonest
+        how = ("--engine", "transformers", "--max-new-tokens", "4")
+        done = run_here("caption_dataset.py", *where, *chosen, *how)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout, json.loads(
             max((tmp_path / "out" / "_runs").glob("*/run.json")).read_text()

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +12,10 @@ import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
-from testing.cluster import ROOT
+from testing.commands import run_here
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +40,8 @@ def run(job: str, media: Path, model: Path, rows: list[dict], *more: str) -> tup
     """Runs a job over ``rows``; its output, and what it said."""
     manifest = media / f"{job}.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [
-        sys.executable,
-        f"jobs/{job}_dataset.py",
-        "--input",
-        manifest,
-        "--output",
-        media / f"{job}-out",
-    ]
-    command += ["--model", model, "--max-tiles", "2", "--retries", "1", *more]
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
+    where = ("--input", manifest, "--output", media / f"{job}-out", "--model", model)
+    done = run_here(f"{job}_dataset.py", *where, "--max-tiles", "2", "--retries", "1", *more)
     assert done.returncode == 0, done.stdout + done.stderr
     results, errors = read_output(media / f"{job}-out")
     return *(rows.set_index("id") if len(rows) else rows for rows in (results, errors)), done.stdout

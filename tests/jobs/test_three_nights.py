@@ -30,7 +30,7 @@ from testing.cluster import ROOT
 from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 SCHEMA = json.dumps({"type": ["object", "array", "string"]})
 ODD_ANSWERS: dict[str, Any] = {

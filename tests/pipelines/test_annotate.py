@@ -23,6 +23,8 @@ from pipelines.options.tasks import job_options
 from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
 
+pytestmark = pytest.mark.usefixtures("no_ray_session")
+
 Options = job_options("caption")
 
 
@@ -50,7 +52,6 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     assert not ray.is_initialized(), "building the graph runs nothing"
 
 
-@pytest.mark.timeout(600)
 def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

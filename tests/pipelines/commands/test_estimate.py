@@ -4,8 +4,6 @@ arithmetic."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from pipelines.commands.job import check_job
 from pipelines.options.task_options import make_caption
 from pipelines.options.tasks import job_options
 from testing import corpus_documents
+from testing.commands import run_here
 
 Options = job_options("caption")
 
@@ -104,6 +103,7 @@ class TestSample:
         assert len(found.sample.seen) == 2
         assert "2 rows, 3.0 units each, of which 6 units can be asked about" in found.text()
 
+    @pytest.mark.usefixtures("no_ray_session")
     def test_nothing_is_started_and_nothing_written(
         self, tmp_path: Path, tiny_checkpoint: Path
     ) -> None:
@@ -125,18 +125,8 @@ class TestSample:
 
 
 def test_the_job_says_it_and_starts_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    where = ["--input", write_manifest(tmp_path, 2), "--output", str(tmp_path / "out")]
-    command = [
-        sys.executable,
-        "jobs/caption_dataset.py",
-        *where,
-        "--model",
-        str(tiny_checkpoint),
-        "--estimate",
-    ]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300
-    )
+    where = ("--input", write_manifest(tmp_path, 2), "--output", tmp_path / "out")
+    done = run_here("caption_dataset.py", *where, "--model", tiny_checkpoint, "--estimate")
     assert done.returncode == 0, done.stderr
     assert "7 rows, of which 6 units can be asked about" in done.stdout
     assert "GPU hours" in done.stdout

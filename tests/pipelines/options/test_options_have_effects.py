@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
+from safetensors.numpy import save_file
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task
@@ -28,7 +30,7 @@ from pipelines.options.safe_options import safe_options
 from testing.cluster import ROOT
 from tests.pipelines.options.parts_of_a_run import built, plain
 
-NANO = str(ROOT / "examples" / "nano" / "checkpoint")
+NANO = ROOT / "examples" / "nano" / "checkpoint"
 JOBS: dict[str, tuple[Callable[..., Task], Any]] = {
     **{f"{name}_dataset": (row.task, None) for name, row in tasks.TASKS.items()},
     "annotate_dataset": (tasks.make_several, None),
@@ -131,15 +133,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '{"annotations": [{"question_id": 1, "answers": [{"answer": "x"}]}]}'
     )
     (folder / "root").mkdir()
-    (folder / "checkpoint").symlink_to(NANO)
-    static = folder / "static"
-    static.mkdir()
-    for file in Path(NANO).iterdir():
-        (static / file.name).symlink_to(file)
-    (static / "config.json").unlink()
-    config = json.loads((Path(NANO) / "config.json").read_text()) | {"dynamic_image_size": False}
-    (static / "config.json").write_text(json.dumps(config))
+    config = json.loads((NANO / "config.json").read_text())
+    light(folder / "model", config)
+    (folder / "checkpoint").symlink_to(folder / "model")
+    light(folder / "static", config | {"dynamic_image_size": False})
     return folder
+
+
+def light(folder: Path, config: dict[str, Any]) -> None:
+    """Nano-InternVL with hardly any weights, which every build reads to tell them from others."""
+    folder.mkdir()
+    for file in NANO.iterdir():
+        (folder / file.name).symlink_to(file)
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({"weight": np.zeros(1, np.float32)}, folder / "model.safetensors")
 
 
 def base(job: str, kind: str, folder: Path) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def base(job: str, kind: str, folder: Path) -> dict[str, Any]:
     values = {
         "input": str(folder / f"{given}1.jsonl"),
         "output": str(folder / "out"),
-        "model": NANO,
+        "model": str(folder / "model"),
     }
     if (name := job.removesuffix("_dataset")) in tasks.TASKS:
         values |= tasks.TASKS[name].examples[0].options  # those that a task cannot do without
@@ -332,16 +341,17 @@ def test_what_a_plan_shows_may_be_given_again(job: str, kind: str, folder: Path)
     )
 
 
+@functools.cache
+def attributes_read() -> frozenset[str]:
+    """Names of all attributes in the code outside of the options."""
+    files = [path for path in (ROOT / "pipelines").rglob("*.py") if path.parent.name != "options"]
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+
+
 @pytest.mark.parametrize("name", ACTS_LATER)
 def test_what_acts_later_is_read_there_and_tested(name: str) -> None:
-    readers = [
-        path.name
-        for path in (ROOT / "pipelines").rglob("*.py")
-        if path.parent.name != "options"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == name
-    ]
-    assert readers
+    assert name in attributes_read()
     assert re.search(rf"\b{name}\b|{flag(name)}\b", (ROOT / ACTS_LATER[name]).read_text())
 
 
@@ -367,7 +377,11 @@ def test_the_preview_passes_no_option_over(task: str, kind: str, folder: Path) -
     suffix = {"image": "png", "document": "pdf", "video": "mp4"}[kind]
     for name in "ab":
         (folder / f"{name}.{suffix}").touch()
-    values: dict[str, Any] = {"inputs": [str(folder / f"a.{suffix}")], "model": NANO, "task": task}
+    values: dict[str, Any] = {
+        "inputs": [str(folder / f"a.{suffix}")],
+        "model": str(folder / "model"),
+        "task": task,
+    }
     values |= {"ground": {"phrase": ["a dog"]}, "ask": {"prompt": "What is it?"}}.get(task, {})
     found = look(preview.PreviewOptions, preview_parts, values, kind, folder)
     idle = [
