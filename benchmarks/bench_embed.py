@@ -29,7 +29,8 @@ from PIL import Image
 from benchmarks.bench_media import is_close, normalise, to_tensor
 from benchmarks.records import machine, record, write
 from examples.nano import draw
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.models.encoders.config import load_encoder
 from internvl_ops.models.encoders.tower import Tower, load_tower
 from testing.cluster import ROOT

@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 from benchmarks.records import record, write
 from internvl_ops.tasks import TEXT, caption, ground, several
 from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns, result_schema
 from pipelines.output.settings import METADATA_KEY
-from pipelines.output.writer import MEASURE_COLUMNS, own_columns, result_schema
 
 FORMS = ("sft", "sft --where", "sharegpt", "hf", "coco", "markdown", "delta", "iceberg", "lance")
 LEAST = {"markdown": 100_000}  # forms of one file a row are measured with fewer

@@ -116,8 +116,8 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
 def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
     """The same engine and the same inputs, and nothing between them."""
     from internvl_ops.engines.recovering import Recovering
-    from internvl_ops.generation import Shown
     from internvl_ops.preparer import MediaRef, Unit
+    from internvl_ops.rendered import Shown
     from pipelines.commands.job import check_job
     from pipelines.options.task_options import make_caption
     from pipelines.wiring.generators import generator_maker

@@ -29,7 +29,8 @@ from PIL import Image
 
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 
 RESULTS = Path(__file__).parent / "results" / "fetch.json"
 WIDTH, HEIGHT, TILES = 1536, 1152, 13

@@ -35,7 +35,8 @@ import torch
 from PIL import Image
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
 from testing.corpus import entries, mutated

@@ -31,8 +31,9 @@ from pipelines.ledger.ledger import Counts, Ledger
 from pipelines.output.documented import DOCUMENTED
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import OutputFolder
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns, result_schema
 from pipelines.output.resume import load_output
-from pipelines.output.writer import MEASURE_COLUMNS, Writer, own_columns, result_schema
+from pipelines.output.writer import Writer
 from pipelines.stages.explode import Explode
 from pipelines.stages.read import claim
 from testing.corpus_documents import Document, make

@@ -36,9 +36,9 @@ from pipelines.exports.options import ExportOptions
 from pipelines.filtering.options import FilterOptions
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns, result_schema
 from pipelines.output.reviews import ReviewSession
 from pipelines.output.settings import METADATA_KEY
-from pipelines.output.writer import MEASURE_COLUMNS, own_columns, result_schema
 from testing.planted import Planted, planted
 
 RUN = "20260101T000000-000001"

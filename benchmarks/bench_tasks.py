@@ -51,7 +51,7 @@ class Bench:
         from internvl_ops.engines import Sampling, VllmEngine
         from internvl_ops.generation import Generator, Retries
         from internvl_ops.media.access import ReadPolicy
-        from internvl_ops.media.image import ImageOptions
+        from internvl_ops.media.image_options import ImageOptions
         from internvl_ops.media.parts import DecodeOptions
         from internvl_ops.models.checkpoints.config import load_checkpoint
         from internvl_ops.models.tokenizers.tokenizer import Tokenizer
@@ -95,7 +95,7 @@ class Bench:
         ]
         units = [Unit(conversations, [MediaRef(name)]) for name in names]
         prepared = [one for one in self.preparer.prepare(units) if not isinstance(one, UnitError)]
-        from internvl_ops.generation import Shown
+        from internvl_ops.rendered import Shown
 
         answers = await asyncio.gather(
             *(

@@ -23,10 +23,10 @@ from examples.nano import held_out, train
 from examples.nano.held_out import Asked
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import Generator, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.media import image, parts, video
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
@@ -34,6 +34,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.preparer import MediaRef, Preparer, ReadLimits, Unit
+from internvl_ops.rendered import Shown
 from internvl_ops.tasks import ask, caption, ground, ocr
 from internvl_ops.tasks.base import Task
 from internvl_ops.tasks.conversation import Answered, Dialogue
@@ -82,7 +83,7 @@ def _another_template(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
 
 @contextmanager
 def _orientation_ignored(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    with patch.object(image, "_orientation", lambda *_: 1):
+    with patch.object(image, "orientation_of", lambda *_: 1):
         yield checkpoint
 
 

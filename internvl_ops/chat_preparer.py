@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import ChatConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import NO_TILES, DecodeOptions, Loaded
 from internvl_ops.models.prompts.rendering import TAG, in_front
@@ -19,6 +18,7 @@ from internvl_ops.preparer import (
     conversation_sampling,
     joined_versions,
 )
+from internvl_ops.rendered import ChatConversation
 from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 

@@ -12,7 +12,6 @@ from PIL import Image
 
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.document_info import PageInfo
 from internvl_ops.media.parts import DecodeOptions, Loaded
@@ -22,6 +21,7 @@ from internvl_ops.media.text_layer import TextLayer
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named_error
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Media, Renderer, SpecialTokens
+from internvl_ops.rendered import ChatConversation, RenderedConversation
 from internvl_ops.replies import BLANK, TEXT_LAYER
 from internvl_ops.tasks.base import with_subtitles
 from internvl_ops.tasks.conversation import Conversation

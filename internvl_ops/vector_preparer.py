@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from internvl_ops.engines.base import Sampling
-from internvl_ops.generation import RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.parts import DecodeOptions, Loaded
@@ -13,6 +12,7 @@ from internvl_ops.media_reader import MediaReader, ReadLimits, Unit
 from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.encoders.texts import LONGEST, PREFIX, TextTokenizer
 from internvl_ops.preparer import Prepared, UnitPreparer, names_of_images
+from internvl_ops.rendered import RenderedConversation
 
 _SAMPLING = Sampling(max_new_tokens=0)  # an engine of vectors ignores it
 

@@ -150,17 +150,8 @@ def annotate(
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
-            graph = Graph(
-                options,
-                task,
-                plan,
-                checkpoint,
-                workers,
-                ledger,
-                columns,
-                held=held,
-                job=record.run_id,
-            )
+            made_of = (options, task, plan, checkpoint, workers, ledger, columns)
+            graph = Graph(*made_of, held=held, job=record.run_id)
             if shard is None:
                 write_card(output, record.run_id)
             with Writer(

@@ -20,7 +20,8 @@ from pipelines.options.job_options import JobOptions
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import OutputFolder
 from pipelines.output.ownership import new_run_id
-from pipelines.output.writer import MEASURE_COLUMNS, Writer, own_columns, result_schema
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns, result_schema
+from pipelines.output.writer import Writer
 from pipelines.report.record import RunRecord
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural

@@ -10,7 +10,8 @@ import atheris
 
 with atheris.instrument_imports(include=["PIL", "pillow_heif", "internvl_ops"]):
     from internvl_ops.errors import UnitError
-    from internvl_ops.media.image import ImageOptions, load_image
+    from internvl_ops.media.image import load_image
+    from internvl_ops.media.image_options import ImageOptions
 
 from testing.corpus import DAMAGED
 from testing.corpus_images import image_entries

@@ -22,12 +22,17 @@ from internvl_ops.engines.base import (
     Request,
     Sampling,
     Watch,
-    context_exceeded,
     own_context,
 )
 from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilities
 from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
-from internvl_ops.engines.vllm_requests import completion, engine_input, sampling_params
+from internvl_ops.engines.vllm_cpu import cpu_arguments
+from internvl_ops.engines.vllm_requests import (
+    check_request,
+    completion,
+    engine_input,
+    sampling_params,
+)
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import say_step
 from internvl_ops.models import vllm_plugin
@@ -313,36 +318,13 @@ class VllmEngine:
                 "dynamic_image_size": True,
             }
         if current_platform.is_cpu():
-            chosen |= self._cpu_arguments()
+            chosen |= cpu_arguments(self.checkpoint, self._tensor_parallel)
         given = dict(self._engine_args)
         if isinstance(given.get("hf_overrides"), dict):
             # Without these, vLLM would wait forever for room for an image that is larger than it
             # planned for.
             given["hf_overrides"] = given["hf_overrides"] | chosen.get("hf_overrides", {})
         return chosen | given
-
-    def _cpu_arguments(self) -> dict[str, Any]:
-        """The fastest settings on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of
-        448, 32 new tokens:
-
-        - One process for engine and worker starts in 14 s instead of 21 and does 0.9 requests a
-          second instead of 0.5: two processes keep a core busy waiting for each other.
-        - Compiling adds 14 to 25 s to the start and nothing to the speed.
-        - The start writes the whole key-value cache, which takes a second per GiB.
-        - Threads that spin while they wait are no faster alone, and a third as fast beside a busy
-          process.
-        """
-        import psutil
-
-        os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        context = self.checkpoint.context_length * self.checkpoint.kv_bytes_per_token
-        kv_cache = min(max(GIB, context + GIB // 16), psutil.virtual_memory().available // 2)
-        chosen: dict[str, Any] = {"enforce_eager": True, "kv_cache_memory_bytes": kv_cache}
-        if self._tensor_parallel == 1:
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            chosen["distributed_executor_backend"] = "uni"
-        return chosen
 
     def _keep_encoded(self, config: Any) -> None:
         """Makes vLLM keep more than the one or two encoded images for which it has room by default.
@@ -373,46 +355,13 @@ class VllmEngine:
         )
 
     def _check(self, request: Request) -> None:
-        """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine
-        for all requests."""
-        model = self._started().model_config
-        if len(request.token_ids) >= self.context_length:
-            mend = f"Lower {keyword('max_tiles')}, or shorten the question."
-            if self.context_length < self.checkpoint.context_length:
-                trained = self.checkpoint.context_length
-                raised = (
-                    f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes"
-                    f" {trained}"
-                )
-                mend = f"{mend[:-1]}, or {raised}."
-            raise context_exceeded(len(request.token_ids), self.context_length, mend)
-        longest = max((image.length - 2 for image in request.images), default=0)
-        if longest > self._longest_image:
-            raise UnitError(
-                "generate",
-                "prompt_too_long",
-                f"an image of {longest} tokens; the engine encodes at most {self._longest_image} at"
-                f" a time. Lower {keyword('max_tiles')}, leave out {keyword('combine_images')}, or"
-                f" raise max_num_batched_tokens in {keyword('engine_args')}.",
-            )
-        size = self.checkpoint.tile_size
-        shape = (sum(image.num_tiles for image in request.images), 3, size, size)
-        given = (0, *shape[1:]) if request.tiles is None else request.tiles.shape
-        if given != shape or len(request.image_hashes) != len(request.images):
-            raise UnitError(
-                "generate",
-                "engine_failed",
-                f"tiles of shape {given} and {len(request.image_hashes)} hashes for a prompt whose"
-                f" {len(request.images)} images need tiles of shape {shape}. This is an error of"
-                " the caller.",
-            )
-        if (highest := int(request.token_ids.max())) >= model.get_vocab_size():
-            raise UnitError(
-                "generate",
-                "engine_failed",
-                f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens."
-                " Its tokenizer files are those of another checkpoint; download them again.",
-            )
+        check_request(
+            request,
+            self.checkpoint,
+            context=self.context_length,
+            longest_image=self._longest_image,
+            vocabulary=self._started().model_config.get_vocab_size(),
+        )
 
     def _within_context(self, request: Request, sampling: Sampling) -> Sampling:
         """The sampling, with its maximum length cut to what is left of the context."""

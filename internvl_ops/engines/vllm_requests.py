@@ -8,11 +8,66 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from internvl_ops.engines.base import Completion, Request, Sampling
-from internvl_ops.errors import UnitError
+from internvl_ops.engines.base import Completion, Request, Sampling, context_exceeded
+from internvl_ops.errors import UnitError, keyword
+from internvl_ops.models.checkpoints.config import Checkpoint
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+
+
+def check_request(
+    request: Request, checkpoint: Checkpoint, *, context: int, longest_image: int, vocabulary: int
+) -> None:
+    """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine
+    for all requests.
+
+    Args:
+        request: The request.
+        checkpoint: Checkpoint of the engine.
+        context: Tokens of the context of the engine.
+        longest_image: Tokens of the largest image that the engine encodes.
+        vocabulary: Number of the model's tokens.
+
+    Raises:
+        UnitError: ``prompt_too_long``, or ``engine_failed`` for what its maker did wrong.
+    """
+    if len(request.token_ids) >= context:
+        mend = f"Lower {keyword('max_tiles')}, or shorten the question."
+        if context < checkpoint.context_length:
+            trained = checkpoint.context_length
+            raised = (
+                f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes {trained}"
+            )
+            mend = f"{mend[:-1]}, or {raised}."
+        raise context_exceeded(len(request.token_ids), context, mend)
+    longest = max((image.length - 2 for image in request.images), default=0)
+    if longest > longest_image:
+        raise UnitError(
+            "generate",
+            "prompt_too_long",
+            f"an image of {longest} tokens; the engine encodes at most {longest_image} at"
+            f" a time. Lower {keyword('max_tiles')}, leave out {keyword('combine_images')}, or"
+            f" raise max_num_batched_tokens in {keyword('engine_args')}.",
+        )
+    size = checkpoint.tile_size
+    shape = (sum(image.num_tiles for image in request.images), 3, size, size)
+    given = (0, *shape[1:]) if request.tiles is None else request.tiles.shape
+    if given != shape or len(request.image_hashes) != len(request.images):
+        raise UnitError(
+            "generate",
+            "engine_failed",
+            f"tiles of shape {given} and {len(request.image_hashes)} hashes for a prompt whose"
+            f" {len(request.images)} images need tiles of shape {shape}. This is an error of"
+            " the caller.",
+        )
+    if (highest := int(request.token_ids.max())) >= vocabulary:
+        raise UnitError(
+            "generate",
+            "engine_failed",
+            f"token {highest} in the prompt; the model knows {vocabulary} tokens."
+            " Its tokenizer files are those of another checkpoint; download them again.",
+        )
 
 
 def engine_input(request: Request, context_id: int) -> Any:

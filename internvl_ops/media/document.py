@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,10 +16,10 @@ import pypdfium2.raw as pdfium_c
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import shared
-from internvl_ops.media.document_notes import notes_of, refuse_dynamic_forms
+from internvl_ops.media.document_notes import notes_of
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import Look, Picture, TiledImage, encode_png
-from internvl_ops.media.sniff import unreadable
+from internvl_ops.media.pdf_files import open_document
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
@@ -94,7 +93,7 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
             "too_large".
     """
     options = options or DocumentOptions()
-    with _open(source, options) as document:
+    with open_document(source, options.password) as document:
         count = len(document)
     if count > options.max_pages:
         raise UnitError(
@@ -128,7 +127,7 @@ def render_page(
         UnitError: Stage "decode"; "bad_row" if there is no such page, else as in `count_pages`.
     """
     options = options or DocumentOptions()
-    with _open(source, options) as document:
+    with open_document(source, options.password) as document:
         return _render(document, page, options, look)
 
 
@@ -145,7 +144,7 @@ def render_pages(
     """
     options = options or DocumentOptions()
     results: list[TiledImage | UnitError] = []
-    with _open(source, options) as document:
+    with open_document(source, options.password) as document:
         for page in pages:
             try:
                 results.append(_render(document, page, options))
@@ -176,7 +175,10 @@ def picture_page(
         UnitError: As in `render_page`.
     """
     options = options or DocumentOptions()
-    with _open(source, options) as document, _page(document, page) as (opened, width, height):
+    with (
+        open_document(source, options.password) as document,
+        _page(document, page) as (opened, width, height),
+    ):
         seen = _look_at(look, document, opened, page)
         if options.dpi is not None:
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
@@ -367,85 +369,3 @@ def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
     if page.formenv:
         pdfium_c.FPDF_FFLDraw(page.formenv, *place)
     return cv2.cvtColor(bitmap.to_numpy(), cv2.COLOR_RGBA2RGB)
-
-
-@contextlib.contextmanager
-def _open(source: bytes | str, options: DocumentOptions) -> Iterator[pdfium.PdfDocument]:
-    if isinstance(source, str):
-        # The last file stays open: callers request the pages of a long document one after another,
-        # and finding a page among 2,000 takes longer than rendering it.
-        yield _kept.open(source, options.password)
-        return
-    document = _load(source, options.password)
-    try:
-        yield document
-    finally:
-        document.close()
-
-
-def _load(source: bytes | str, password: str) -> pdfium.PdfDocument:
-    try:
-        document = pdfium.PdfDocument(source, password=password or None)
-    except pdfium.PdfiumError as error:
-        if password and getattr(error, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
-            message = "the document is encrypted, and the password given does not open it"
-            raise UnitError("decode", "unsupported", message) from None
-        raise _unreadable(source, getattr(error, "err_code", None)) from None
-    if not len(document):
-        document.close()
-        raise UnitError("decode", "corrupt", "the document has no page")
-    try:
-        refuse_dynamic_forms(document)
-    except UnitError:
-        document.close()
-        raise
-    document.init_forms()  # also draws the contents of form fields
-    return document
-
-
-class _Kept:
-    """The last opened document, kept until its file changes."""
-
-    def __init__(self) -> None:
-        self._identity: tuple[str | int, ...] = ()
-        self._document: pdfium.PdfDocument | None = None
-
-    def open(self, path: str, password: str) -> pdfium.PdfDocument:
-        status = os.stat(path)
-        identity = (
-            path,
-            password,
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-        )
-        if self._document is None or identity != self._identity:
-            if self._document is not None:
-                self._document.close()
-            self._document = None
-            self._document, self._identity = _load(path, password), identity
-        return self._document
-
-
-_kept = _Kept()
-
-
-def _unreadable(source: bytes | str, code: int | None) -> UnitError:
-    if code in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
-        return UnitError(
-            "decode",
-            "unsupported",
-            f"the document is encrypted and asks for a password: give {keyword('password')}",
-        )
-    head = _head(source)
-    if b"%PDF" in head[:1024]:
-        return UnitError("decode", "corrupt", "PDF that is damaged or ends early; fetch it again")
-    return unreadable(head, "document")
-
-
-def _head(source: bytes | str) -> bytes:
-    if isinstance(source, bytes):
-        return source[: 64 << 10]
-    with open(source, "rb") as file:
-        return file.read(64 << 10)

@@ -17,7 +17,8 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.frame_files import FRAME_SUFFIXES, frame_names
-from internvl_ops.media.image import Exif, ImageOptions, decode_image
+from internvl_ops.media.image import decode_image
+from internvl_ops.media.image_options import Exif, ImageOptions
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
 from internvl_ops.media.video_stream import video_too_long
 

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +20,6 @@ from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg
-from internvl_ops.media.fits import Fit
 from internvl_ops.media.image_file import (
     PILLOW_FORMATS,
     Reader,
@@ -29,95 +27,17 @@ from internvl_ops.media.image_file import (
     too_much_text,
     without_text,
 )
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.library_settings import decoder_settings
+from internvl_ops.media.orientation import UPRIGHT, orientation_of, upright_size
 from internvl_ops.media.pillow_samples import pillow_rgb
 from internvl_ops.media.sniff import described
-from internvl_ops.media.tiling import Resize, choose_grid, stretched, tile_image
+from internvl_ops.media.tiling import choose_grid, stretched, tile_image
 from internvl_ops.media.workspace import Workspace
 
-# EXIF orientation -> the function that turns the stored pixels upright.
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda pixels: cv2.flip(pixels, 1),
-    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
-    4: lambda pixels: cv2.flip(pixels, 0),
-    5: cv2.transpose,
-    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda pixels: cv2.transpose(cv2.rotate(pixels, cv2.ROTATE_180)),
-    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
-_SIDEWAYS = (5, 6, 7, 8)
-_EXIF_ORIENTATION = 0x0112
-Exif = Literal["apply", "ignore"]
 # takes uint8 pixels of shape (height, width, 3), RGB, and keeps what it saw
 Look = Callable[[np.ndarray], None]
-_CHOICES = {
-    "exif": get_args(Exif),
-    "alpha": ("white", "drop"),
-    "truncated": ("error", "accept"),
-    "resize": ("fast", "exact"),
-}
 _workspace = Workspace()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageOptions:
-    """How image files are read.
-
-    Args:
-        max_pixels: Larger images are refused by their header, before decoding. 200 million pixels
-            need 1 to 3 GB during decoding; lower the limit on small machines.
-        alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the
-            model cards do, and shows the colour under it; use it to reproduce their pixels.
-        truncated: "error" refuses a truncated file. "accept" keeps what is there and leaves the
-            rest grey or black; use it where a part of an image is better than none.
-        tile_size: Side of a tile in pixels, from the checkpoint.
-        min_tiles: Minimum number of tiles, without the thumbnail.
-        max_tiles: Maximum number of tiles, without the thumbnail.
-        thumbnail: Append the whole image as one more tile when there are several.
-        fit: How it gets the shape of its tiles; see `tile_image`.
-        enlarge: First enlarge it; see `tile_image`. Of a row with several images, only the first
-            is.
-        resize: "fast" or "exact"; see `tile_image`.
-        jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the
-            pixels. Faster for photographs far larger than their tiles; changes pixels slightly, so
-            leave it off for comparisons.
-        exif: "apply" turns images upright by their EXIF orientation. "ignore" keeps them as stored,
-            like the model cards' code; use it to reproduce published figures. TIFF is always
-            turned, because Pillow does so itself.
-        stretch: By how much the upright image is made higher or, below 1, wider; for files whose
-            pixels are not square.
-    """
-
-    max_pixels: int = 200_000_000
-    alpha: Literal["white", "drop"] = "white"
-    truncated: Literal["error", "accept"] = "error"
-    tile_size: int = 448
-    min_tiles: int = 1
-    max_tiles: int = 12
-    thumbnail: bool = True
-    fit: Fit = "stretch"
-    enlarge: int = 1
-    resize: Resize = "fast"
-    jpeg_scaling: bool = False
-    exif: Exif = "apply"
-    stretch: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} {getattr(self, name)!r} is not allowed: {' or '.join(allowed)}"
-                )
-        if not 1 <= self.min_tiles <= self.max_tiles:
-            raise ValueError(
-                f"min_tiles {self.min_tiles} with max_tiles {self.max_tiles} is not allowed: "
-                "1 <= min_tiles <= max_tiles is needed"
-            )
-        for name in ("max_pixels", "tile_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} {getattr(self, name)} is not allowed: at least 1 is needed"
-                )
 
 
 @dataclass
@@ -180,9 +100,9 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
     with _failures_told(data), decoder_settings():
         image = open_image(data, (options or ImageOptions()).max_pixels)
         if not isinstance(image, Image.Image):
-            return _upright_size(image.size, image.orientation)
+            return upright_size(image.size, image.orientation)
         left, top, right, bottom = _crop(data, image) or (0, 0, *image.size)
-        return _upright_size(
+        return upright_size(
             (right - left, bottom - top), _turn(image, options or ImageOptions(), [])
         )
 
@@ -250,7 +170,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 def _is_plain_jpeg(data: bytes) -> bool:
     image = open_picture(io.BytesIO(data), formats=PILLOW_FORMATS)
-    return image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image, []) == 1
+    return image.format == "JPEG" and image.mode in ("RGB", "L") and orientation_of(image, []) == 1
 
 
 def _decode_upright(
@@ -270,11 +190,11 @@ def _decode_upright(
                 raise
             notes.clear()
             return _decode_upright(without_text(data), options)
-    if orientation in _UPRIGHT:
-        pixels = _UPRIGHT[orientation](pixels)
+    if orientation in UPRIGHT:
+        pixels = UPRIGHT[orientation](pixels)
     if options.stretch != 1:
         notes.append("pixels made square")
-    return *stretched(pixels, _upright_size(size, orientation), options.stretch), notes
+    return *stretched(pixels, upright_size(size, orientation), options.stretch), notes
 
 
 def _read(reader: Reader, options: ImageOptions, notes: list[str]) -> np.ndarray:
@@ -357,22 +277,7 @@ def _turn(image: Image.Image, options: ImageOptions, notes: list[str]) -> int:
     # Pillow turns TIFF itself, and returns its upright size
     if options.exif == "ignore" or image.format == "TIFF":
         return 1
-    return _orientation(image, notes)
-
-
-def _orientation(image: Image.Image, notes: list[str]) -> int:
-    """Reads EXIF orientation, 1 to 8; a broken EXIF block costs the orientation, not the image."""
-    try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
-        return value if value in _UPRIGHT else 1
-    except Exception as error:  # EXIF parsing raises many types: zero division, struct, syntax, key
-        notes.append(f"EXIF unreadable, orientation not applied: {type(error).__name__}")
-        return 1
-
-
-def _upright_size(stored_size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    width, height = stored_size
-    return (height, width) if orientation in _SIDEWAYS else (width, height)
+    return orientation_of(image, notes)
 
 
 def _shrink_while_decoding(
@@ -381,14 +286,14 @@ def _shrink_while_decoding(
     """Lets the decoder shrink as far as the pixels still cover the tiles; returns the resulting
     stored size."""
     columns, rows = choose_grid(
-        *_upright_size(image.size, orientation),
+        *upright_size(image.size, orientation),
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
         tile_size=options.tile_size,
     )
     before = image.width
     image.draft(
-        None, _upright_size((columns * options.tile_size, rows * options.tile_size), orientation)
+        None, upright_size((columns * options.tile_size, rows * options.tile_size), orientation)
     )
     if image.width != before:
         notes.append(f"decoded at 1/{round(before / image.width)} size")

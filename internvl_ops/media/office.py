@@ -22,7 +22,7 @@ from pathlib import Path
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.archive_pages import opened, refuse_bomb
-from internvl_ops.media.sniff import OFFICE_FORMATS
+from internvl_ops.media.signatures import OFFICE_FORMATS
 
 _CHILD = "internvl_ops.media.office_child"
 _ZIP = b"PK\x03\x04"

@@ -21,14 +21,8 @@ from internvl_ops.media.document import (
 )
 from internvl_ops.media.document_info import PageInfo, page_info
 from internvl_ops.media.fits import Fit
-from internvl_ops.media.image import (
-    ImageOptions,
-    Picture,
-    encode_png,
-    image_size,
-    load_image,
-    load_picture,
-)
+from internvl_ops.media.image import Picture, encode_png, image_size, load_image, load_picture
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.kinds import MediaKind, TextLayerMode
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.picture_pages import PicturePage, picture_pages

@@ -14,7 +14,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.frame_folder import FrameFolder, open_video
-from internvl_ops.media.image import Exif
+from internvl_ops.media.image_options import Exif
 from internvl_ops.media.library_settings import import_decord
 from internvl_ops.media.sampling import sample_range, sample_times, spread, step_indices
 from internvl_ops.media.tiling import Resize, tile_image

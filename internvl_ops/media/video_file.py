@@ -12,15 +12,22 @@ import bisect
 import contextlib
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
 
 from internvl_ops.errors import UnitError, keyword
-from internvl_ops.media.video_packets import PacketReader, decode_packet, packets
+from internvl_ops.media.video_decoding import (
+    DecodedRuns,
+    FrameRun,
+    ShownFrame,
+    _all_frames,
+    frames_by_count,
+)
+from internvl_ops.media.video_packets import PacketReader, packets
 from internvl_ops.media.video_stream import (
     CONTAINERS,
     container_name,
@@ -30,9 +37,6 @@ from internvl_ops.media.video_stream import (
     video_too_long,
 )
 
-# Decoders that can skip frames to which no other frame refers. This makes H.264 1.5 and HEVC 1.9
-# times as fast.
-_CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _MAX_PACKETS = 4_000_000
 
 
@@ -51,25 +55,6 @@ class DecodedFrame:
     pixels: np.ndarray
     stands_in: bool = False
     damaged: bool = False
-
-
-class _Shown(NamedTuple):
-    """A shown frame: its time, and the first and last packet that code it (two packets if its
-    fields are separate)."""
-
-    time: int
-    packet: int
-    last: int
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Packets to decode without a break, from a keyframe to the last wanted frame, and the numbers
-    of those frames."""
-
-    start: int
-    stop: int
-    numbers: tuple[int, ...]
 
 
 class VideoFile:
@@ -140,7 +125,7 @@ class VideoFile:
             found = (
                 self._by_time(container, stream, wanted)
                 if by_times
-                else _by_count(container, stream, wanted)
+                else frames_by_count(container, stream, wanted)
             )
             for number, frame, stands_in in found:
                 yield DecodedFrame(number, upright(frame), stands_in, bool(frame.is_corrupt))
@@ -220,7 +205,7 @@ class VideoFile:
     def _read_index(self, container: Any, stream: Any) -> None:
         context, self._timed = stream.codec_context, True
         reader = PacketReader(context.codec.canonical_name, context.extradata)
-        shown: list[_Shown] = []
+        shown: list[ShownFrame] = []
         keys: list[tuple[int, int]] = []
         number = -1
         for number, packet in enumerate(packets(container, stream)):
@@ -235,11 +220,11 @@ class VideoFile:
                 continue
             if packet.pts is None:
                 self._timed = False
-                shown.append(_Shown(0, number, number))
+                shown.append(ShownFrame(0, number, number))
                 continue
             # an edit list discards frames that later ones still need
             if what == "frame" and not packet.is_discard:
-                shown.append(_Shown(packet.pts, number, number))
+                shown.append(ShownFrame(packet.pts, number, number))
             if packet.is_keyframe or not keys:
                 keys.append((packet.pts, number))
         if not shown:
@@ -251,7 +236,7 @@ class VideoFile:
         self._count(container, stream, shown, number + 1)
         self._keys = sorted(keys)
 
-    def _count(self, container: Any, stream: Any, shown: list[_Shown], count: int) -> None:
+    def _count(self, container: Any, stream: Any, shown: list[ShownFrame], count: int) -> None:
         """Numbers the frames in the order of their times."""
         in_order = all(one.time < next.time for one, next in itertools.pairwise(shown))
         self._shown = sorted(shown)
@@ -298,7 +283,7 @@ class VideoFile:
         self, container: Any, stream: Any, wanted: list[int]
     ) -> Iterator[tuple[int, Any, bool]]:
         numbers = {self._shown[number].packet: number for number in wanted}
-        frames = _Decoded(stream, packets(container, stream))
+        frames = DecodedRuns(stream, packets(container, stream))
         for run in self._runs(wanted):
             pending = {self._shown[number].packet: self._shown[number] for number in run.numbers}
             later: dict[int, Any] = {}  # for each pending packet, the first frame after its own
@@ -318,86 +303,17 @@ class VideoFile:
                 if stand_in := later.get(packet, last):
                     yield numbers[packet], stand_in, True
 
-    def _runs(self, wanted: list[int]) -> Iterator[_Run]:
-        run: _Run | None = None
+    def _runs(self, wanted: list[int]) -> Iterator[FrameRun]:
+        run: FrameRun | None = None
         for number in wanted:
             time, packet, last = self._shown[number]
             key = bisect.bisect_right(self._keys, (time, _MAX_PACKETS)) - 1
             start = min(self._keys[max(key, 0)][1], packet)
             if run is not None and start <= run.stop:
-                run = _Run(min(run.start, start), max(run.stop, last), (*run.numbers, number))
+                run = FrameRun(min(run.start, start), max(run.stop, last), (*run.numbers, number))
                 continue
             if run is not None:
                 yield run
-            run = _Run(start, last, (number,))
+            run = FrameRun(start, last, (number,))
         if run is not None:
             yield run
-
-
-class _Decoded:
-    """The frames of a stream's runs, each with the number and the time of its packet.
-
-    Each packet goes to the decoder with its number in place of its time, and the decoder returns
-    that number with the frame. So frames can be told apart even if several have the same time.
-    """
-
-    def __init__(self, stream: Any, source: Iterator[Any]) -> None:
-        self._context, self._packets = stream.codec_context, enumerate(source)
-        self._times: dict[int, int | None] = {}
-
-    def of_run(
-        self, run: _Run, pending: Mapping[int, _Shown]
-    ) -> Iterator[tuple[int, int | None, Any]]:
-        """Decodes a run's packets until ``pending`` is empty; the caller removes frames from it as
-        they are found."""
-        context, skip = self._context, "DEFAULT"
-        can_skip = context.name in _CAN_SKIP
-        needed = {number for one in pending.values() for number in (one.packet, one.last)} | {
-            run.start
-        }
-        self._times.clear()
-        for number, packet in self._packets:
-            if number < run.start:
-                continue
-            wish = "DEFAULT" if number in needed else "NONREF"
-            if can_skip and wish != skip:
-                context.skip_frame = skip = wish
-            yield from self._decode(number, packet)
-            if number >= run.stop or not pending:
-                break
-        if can_skip:
-            context.skip_frame = "DEFAULT"
-        if pending:
-            yield from self._known(decode_packet(context, None))
-        context.flush_buffers()
-
-    def _decode(self, number: int, packet: Any) -> Iterator[tuple[int, int | None, Any]]:
-        self._times[number] = packet.pts
-        packet.pts = packet.dts = number
-        return self._known(decode_packet(self._context, packet))
-
-    def _known(self, frames: list[Any]) -> Iterator[tuple[int, int | None, Any]]:
-        for frame in frames:
-            number = -1 if frame.pts is None else frame.pts
-            yield number, self._times.get(number), frame
-
-
-def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
-    """Finds frames by counting, if packets have no times of their own (AVI with B-frames, raw
-    streams)."""
-    pending = list(reversed(wanted))
-    frame = None
-    for number, frame in enumerate(_all_frames(container, stream)):
-        while pending and pending[-1] == number:
-            yield pending.pop(), frame, False
-        if not pending:
-            return
-    for number in reversed(pending):
-        if frame is not None:
-            yield number, frame, True
-
-
-def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
-    for packet in packets(container, stream):
-        yield from decode_packet(stream.codec_context, packet)
-    yield from decode_packet(stream.codec_context, None)

@@ -16,7 +16,8 @@ from pipelines.commands.benchmark_rows import BenchmarkRows
 from pipelines.commands.benchmark_settings import asked_benchmark
 from pipelines.commands.judges import judge_of, judged
 from pipelines.commands.page_benchmarks import PAGE_FIELDS, page_rows
-from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet
+from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder
+from pipelines.output.parquet_bytes import as_parquet
 from pipelines.output.side_files import write_side_file
 from pipelines.sources import SourcePlan, read_split
 

@@ -14,7 +14,7 @@ from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, show
-from pipelines.options.job_options import MebiBytes
+from pipelines.options.numbers import MebiBytes
 from pipelines.output.compaction import Compacted, compact, groups
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.lease import Lease

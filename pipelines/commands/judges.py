@@ -25,7 +25,8 @@ from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.interruption import Interrupted, phase
 from pipelines.options.messages import say_now
-from pipelines.output.folder import EVALUATION, OutputFolder, as_parquet
+from pipelines.output.folder import EVALUATION, OutputFolder
+from pipelines.output.parquet_bytes import as_parquet
 from pipelines.output.side_files import content_of, write_side_file
 
 logger = logging.getLogger(__name__)

@@ -19,13 +19,14 @@ from PIL import Image
 
 from internvl_ops.engines import Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.generation import Generator, Shown
+from internvl_ops.generation import Generator
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Unit, UnitPreparer
+from internvl_ops.rendered import Shown
 from internvl_ops.replies import Reply
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box

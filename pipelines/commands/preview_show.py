@@ -23,7 +23,7 @@ from pipelines.commands.preview_talk import Talk
 from pipelines.commands.preview_tries import Checked, Try, another, warn
 from pipelines.commands.preview_units import draw_rows, units_of
 from pipelines.output.continuity import own_columns_of
-from pipelines.output.writer import kept_names
+from pipelines.output.result_columns import kept_names
 
 _PLAIN_WIDTH = 80  # columns, where the output is no terminal
 

@@ -23,7 +23,7 @@ from pipelines.library.tables import Given, dataset_of
 from pipelines.options.again_options import AgainOptions
 from pipelines.options.job_options import JobOptions, OutputOptions
 from pipelines.options.rules import check_options
-from pipelines.output.writer import kept_names
+from pipelines.output.result_columns import kept_names
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media_column import choose_media_column, holds_several, to_media, uri_type
 from pipelines.sources.options import SourceOptions, SourcePlan, Split

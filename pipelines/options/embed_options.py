@@ -15,14 +15,9 @@ from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.embedding import VectorType, embed
-from pipelines.options.job_options import (
-    InputNeeds,
-    JobOptions,
-    PositiveSeconds,
-    PromptOptions,
-    tiles,
-)
+from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
 from pipelines.options.label_files import read_labels
+from pipelines.options.numbers import PositiveSeconds
 from pipelines.options.rules import refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 

@@ -15,7 +15,7 @@ from internvl_ops.tasks.forms import read_schema
 from internvl_ops.tasks.judged_texts import TEXT_COLUMNS
 from internvl_ops.tasks.judging import Domain, Judge, Reason
 from pipelines.options.job_options import InputNeeds
-from pipelines.options.rules import check_classify, check_ocr, check_score
+from pipelines.options.task_rules import check_classify, check_ocr, check_score
 from pipelines.sources.options import PROMPT_COLUMNS
 
 

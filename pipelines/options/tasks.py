@@ -21,7 +21,7 @@ from internvl_ops.tasks.judging import Domain
 from internvl_ops.tasks.outcomes import COUNTED
 from pipelines import columns as c
 from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
-from pipelines.options.rules import check_tasks, refuse
+from pipelines.options.rules import refuse
 from pipelines.options.task_options import (
     AskOptions,
     CaptionOptions,
@@ -40,6 +40,7 @@ from pipelines.options.task_options import (
     ocr_needs,
     score_needs,
 )
+from pipelines.options.task_rules import check_tasks
 
 # Makes a task from options, what the media are, and the manifest's columns.
 MakeTask = Callable[[Any, MediaKind, Sequence[str]], Task]

@@ -23,9 +23,9 @@ from pipelines.ledger.wanted import Wanted
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import replaced_files
 from pipelines.output.redo_note import Before
+from pipelines.output.result_columns import ERROR_SCHEMA
 from pipelines.output.reviews import read_reviews
 from pipelines.output.sql import address, literals, parquet_table, quoted, register_store
-from pipelines.output.writer import ERROR_SCHEMA
 from pipelines.sources.condition import said
 from pipelines.sources.sql_tree import columns_in
 

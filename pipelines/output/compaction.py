@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.documented import note_merge
-from pipelines.output.folder import ERRORS, GROUP_BYTES, RESULTS, OutputFolder, rows_per_group
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.merges import MERGE, MERGED, Merge
 from pipelines.output.overwrite import overwriting_run
 from pipelines.output.ownership import MARK, mark, named_run
+from pipelines.output.parquet_bytes import GROUP_BYTES, rows_per_group
 from pipelines.output.redo import finish_redo
 from pipelines.output.resume import drop_old_errors
 

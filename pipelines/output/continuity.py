@@ -23,8 +23,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import replaced_files
 from pipelines.output.ownership import named_run
-from pipelines.output.types_there import holds
-from pipelines.output.writer import (
+from pipelines.output.result_columns import (
     DOCUMENT_INFO,
     ERROR_SCHEMA,
     MEASURE_COLUMNS,
@@ -34,6 +33,7 @@ from pipelines.output.writer import (
     own_columns,
     result_schema,
 )
+from pipelines.output.types_there import holds
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.carried import Carry
 from pipelines.wiring.media import explodes

@@ -25,7 +25,7 @@ from pipelines.output.documented import Documented, read_documented, write_docum
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import write_markdown
 from pipelines.output.ownership import mark, parquet_name
-from pipelines.output.writer import DOCUMENT_INFO, carried_names
+from pipelines.output.result_columns import DOCUMENT_INFO, carried_names
 
 ROWS_PER_FILE = 1000
 _LOGPROB = "mean_logprob"  # of a page's answer, with --log-probs

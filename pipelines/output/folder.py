@@ -32,6 +32,7 @@ from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.lease_names import lease_name, newest_leases
 from pipelines.output.merges import MERGE, MERGED, Merge, parse_merge
 from pipelines.output.ownership import named_run, writer_of
+from pipelines.output.parquet_bytes import as_parquet
 from pipelines.patience import is_permanent, patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = (
@@ -45,7 +46,6 @@ RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = (
 REVIEWS = "reviews"
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
 
-GROUP_BYTES = 64 << 20  # of a row group in memory
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -84,18 +84,6 @@ def _checked(uri: str) -> str:
         raise ConfigurationError(f"--output {safe_uri(uri)} names no bucket. {allowed}")
     refuse_keys("--output", plain)
     return plain
-
-
-def rows_per_group(table: pa.Table) -> int:
-    """Rows of a row group: readers hold one in memory, whatever the size of the file."""
-    return max(1, len(table) * GROUP_BYTES // max(GROUP_BYTES, table.nbytes))
-
-
-def as_parquet(table: pa.Table) -> bytes:
-    """A whole Parquet file as bytes."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=rows_per_group(table), compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
 
 
 class OutputFolder:

@@ -30,16 +30,9 @@ import functools
 import itertools
 import json
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import psutil
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
@@ -47,9 +40,15 @@ from internvl_ops.stores.redaction import safe_uri
 from pipelines.ledger.shard import Shard
 from pipelines.output.fences import FENCED, MAX_FENCES, count_files, is_late, parse_fences
 from pipelines.output.folder import LEASES, OutputFolder
+from pipelines.output.lease_holders import (
+    awake,
+    is_free,
+    now,
+    parse_holder,
+    refusal,
+    this_process,
+)
 from pipelines.output.lease_names import lease_name, newest_leases, parse_lease_name
-from pipelines.output.processes import may_run as _runs
-from pipelines.output.processes import ticks as _ticks
 from pipelines.patience import patiently, reason
 
 logger = logging.getLogger(__name__)
@@ -84,11 +83,11 @@ class Lease:
     ) -> None:
         self._output, self._run_id, self._shard = output, run_id, shard
         self._say = say or functools.partial(note, logger, "lease_held")
-        self._started = _now()
+        self._started = now()
         self._renewals = itertools.count()
         self._number = 0
         self._fences: dict[str, Mapping[str, int] | None] = {}
-        self._renewed = _awake()
+        self._renewed = awake()
         self._taken_by = ""
         self._changed = threading.Condition()
         self._ended = threading.Event()
@@ -127,7 +126,7 @@ class Lease:
                 continue
             other = Lease(OutputFolder(self._output.uri), self._run_id, self._say, shard)
             with contextlib.suppress(FileNotFoundError):
-                if not _parse(other._read(number)).get("ended"):
+                if not parse_holder(other._read(number)).get("ended"):
                     other._begin()
                     other.__exit__()
 
@@ -150,7 +149,7 @@ class Lease:
     @property
     def age(self) -> float:
         """Seconds since the lease was last renewed, time in suspension included."""
-        return _awake() - self._renewed
+        return awake() - self._renewed
 
     def hold(self) -> None:
         """Returns when this run may write; waits while that is unknown because the store does not
@@ -185,7 +184,7 @@ class Lease:
         taken_by = "another"
         # that run has ended, and a third one holds the lease
         with contextlib.suppress(FileNotFoundError):
-            taken_by = str(_parse(self._read(newest)).get("run_id"))
+            taken_by = str(parse_holder(self._read(newest)).get("run_id"))
         message = (
             f"Run {taken_by} has taken over {safe_uri(self._output.uri)}; this run writes nothing"
             " more."
@@ -199,16 +198,16 @@ class Lease:
         """Tries to take the lease. False if another run was faster."""
         number, text = self._newest()
         # an empty file was just created, and its content is about to be written
-        if number and not _is_free(text):
+        if number and not is_free(text):
             number, text = self._outwait(number, text)
-        before = _parse(text)
+        before = parse_holder(text)
         self._fences = parse_fences(text)
         if before and not before.get("ended"):
             # one of its files may still be on the way
             self._fences[str(before.get("run_id"))] = None
         self._fences = dict(list(self._fences.items())[-MAX_FENCES:])
         self._number = number + 1
-        self._renewed = _awake()
+        self._renewed = awake()
         mine = self._text()
         patiently(
             lambda: self._output.create_bytes(self._name(self._number), mine),
@@ -225,14 +224,14 @@ class Lease:
             note(logger, "lease_taken_over", message, run=run)
         with contextlib.suppress(Exception):  # old leases do no harm
             for older in self._numbers():
-                if older < self._number and _parse(self._read(older)).get("run_id"):
+                if older < self._number and parse_holder(self._read(older)).get("run_id"):
                     self._output.remove_quietly(self._name(older))
         return True
 
     def _outwait(self, number: int, text: bytes) -> tuple[int, bytes]:
         """Waits until the newest lease is free or has not changed for `EXPIRES_S`, and returns
         it."""
-        holder = _parse(text)
+        holder = parse_holder(text)
         who = (
             f"Run {holder.get('run_id')} on {holder.get('host')}"
             if holder
@@ -247,10 +246,12 @@ class Lease:
         while watched < EXPIRES_S:
             time.sleep(RENEWED_EVERY_S / 5)
             newest, now = self._newest()
-            if not newest or _is_free(now):
+            if not newest or is_free(now):
                 return newest, now
             if (newest, now) != (number, text):
-                raise ConfigurationError(_refusal(self._output.uri, _parse(now), self._shard))
+                raise ConfigurationError(
+                    refusal(self._output.uri, parse_holder(now), self._shard, EXPIRES_S)
+                )
             before, looked = looked, time.monotonic()
             watched += min(looked - before, RENEWED_EVERY_S)
         return number, text
@@ -288,7 +289,7 @@ class Lease:
     def _keep(self) -> None:
         failed = False
         while not self._ended.wait(RENEWED_EVERY_S):
-            began = _awake()
+            began = awake()
             try:
                 self._look_for_a_later_one()
                 if self._taken_by:
@@ -343,11 +344,11 @@ class Lease:
         said = {
             "run_id": self._run_id,
             "started": self._started,
-            "renewed": _now(),  # for a person; no run compares it with its own clock
+            "renewed": now(),  # for a person; no run compares it with its own clock
             "renewals": next(self._renewals),  # makes the file change even if the clock does not
             "ended": ended,
             "fences": self._fences,
-            **_this_process(),
+            **this_process(),
         }
         return json.dumps(said).encode()
 
@@ -364,15 +365,15 @@ def running(output: OutputFolder) -> str | None:
     watched = {watcher: watcher._newest() for watcher in watchers}
     ends = time.monotonic() + EXPIRES_S
     while watched := {
-        one: seen for one, seen in watched.items() if seen[0] and not _is_free(seen[1])
+        one: seen for one, seen in watched.items() if seen[0] and not is_free(seen[1])
     }:
         if time.monotonic() >= ends:
             return None
         time.sleep(RENEWED_EVERY_S / 5)
         for watcher, seen in list(watched.items()):
             watched[watcher] = now = watcher._newest()
-            if now != seen and now[0] and not _is_free(now[1]):
-                holder = _parse(now[1])
+            if now != seen and now[0] and not is_free(now[1]):
+                holder = parse_holder(now[1])
                 return f"{holder.get('run_id')}, on {holder.get('host')}"
     return None
 
@@ -382,75 +383,3 @@ def _exclude(one: Shard | None, other: Shard | None) -> bool:
     if one == other:
         return False  # the same lease
     return one is None or other is None or one.of != other.of
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:  # its holder has created it and not yet written to it
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _is_free(text: bytes) -> bool:
-    """Whether the holder certainly writes no more: it ended, or its process on this machine is
-    gone."""
-    lease = _parse(text)
-    if not lease:
-        return False
-    if lease.get("ended"):
-        return True
-    pid, started = lease.get("pid"), lease.get("process_started")
-    if (
-        lease.get("machine") != _machine()
-        or not isinstance(pid, int)
-        or not isinstance(started, int | float)
-    ):
-        return False
-    return not _runs(pid, started, lease.get("process_ticks"))
-
-
-def _refusal(uri: str, holder: dict[str, Any], shard: Shard | None) -> str:
-    part = "" if shard is None or not shard.part else f" (part {shard})"
-    other = f", run another part of {shard.of}" if shard and part else ""
-    return (
-        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it{part}, on"
-        f" {holder.get('host')} (process {holder.get('pid')}) since {holder.get('started')}. Give"
-        f" another --output{other}, or end that run; this command takes over {EXPIRES_S:.0f} s"
-        " after it last showed itself."
-    )
-
-
-def _this_process() -> dict[str, Any]:
-    process = psutil.Process()
-    return {
-        "host": socket.gethostname(),
-        "machine": _machine(),
-        "pid": process.pid,
-        "process_started": process.create_time(),
-        "process_ticks": _ticks(process.pid),
-    }
-
-
-def _machine() -> str:
-    """Identifies the machine, or the container, since process ids of one container mean nothing in
-    another."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink(
-            "/proc/self/ns/pid"
-        )
-    except OSError:
-        return socket.gethostname()
-
-
-def _awake() -> float:
-    """Seconds on a clock that cannot be set and that runs on while the machine is suspended."""
-    return (
-        time.clock_gettime(time.CLOCK_BOOTTIME)
-        if hasattr(time, "CLOCK_BOOTTIME")
-        else time.monotonic()
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

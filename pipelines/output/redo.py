@@ -22,9 +22,10 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.documented import mark_stale
 from pipelines.output.fences import STAGED_ERRORS, STAGED_RESULTS
-from pipelines.output.folder import ERRORS, RESULTS, RUNS, OutputFolder, as_parquet
+from pipelines.output.folder import ERRORS, RESULTS, RUNS, OutputFolder
 from pipelines.output.merges import MERGED
 from pipelines.output.ownership import MARK, mark, named_run
+from pipelines.output.parquet_bytes import as_parquet
 
 HISTORY = "history"
 KEEPS_HISTORY = b"keep_history"  # in the metadata of a staged file

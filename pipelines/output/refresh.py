@@ -17,7 +17,7 @@ from pipelines import columns as c
 from pipelines.ledger.finished import FinishedUnits, unit_key, unit_keys
 from pipelines.output.documented import mark_stale
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.writer import ERROR_SCHEMA
+from pipelines.output.result_columns import ERROR_SCHEMA
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 

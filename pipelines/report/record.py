@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import re
 import shlex
 import time
 from collections import Counter
@@ -38,28 +37,12 @@ from pipelines.report.measures import Measures
 from pipelines.report.pace import Pace
 from pipelines.report.progress import error_lines
 from pipelines.report.spread import spread
+from pipelines.report.unit_cards import ON_CARD, unit_card
 from pipelines.stages.previews import UnitSample
 
 logger = logging.getLogger(__name__)
 
 SHOWN_UNITS = 24  # units on the report page
-# columns of a manifest in which a row has a question of its own
-_QUESTIONS = ("question", "phrase")
-_ON_CARD = (
-    c.ID,
-    "boxes",
-    "width",
-    "height",
-    "num_tiles",
-    "num_frames",
-    "notes",
-    "clip_start",
-    "clip_end",
-    *_QUESTIONS,
-)
-_FIRST = 4  # numbers of a vector that the page shows
-_LONGEST_VALUE = 200  # characters of a value on a card
-_TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
 _VERSIONS = (
     "internvl-batch",
     "ray",
@@ -116,7 +99,7 @@ class RunRecord:
         # show them.
         outcome = self.task.outcome
         answers = [*(outcome.raw.names or self.task.columns.names), *outcome.counted.names]
-        wanted = dict.fromkeys([c.KEY, c.PREVIEW, *_ON_CARD, *answers])
+        wanted = dict.fromkeys([c.KEY, c.PREVIEW, *ON_CARD, *answers])
         kept = kept.select([name for name in wanted if name in kept.column_names])
         for unit in kept.to_pylist():
             if self._sample.takes(unit[c.KEY]):
@@ -370,7 +353,7 @@ class RunRecord:
         template = environment.from_string((Path(__file__).parent / "page.html.jinja").read_text())
         return template.render(
             run=self.as_dict(),
-            shown=[_card(unit, self.task) for unit in self._shown.values()],
+            shown=[unit_card(unit, self.task) for unit in self._shown.values()],
             preview=c.PREVIEW,
             view=f"internvl-batch view {shlex.quote(safe_uri(self._output.uri))}",
             changed=[
@@ -379,39 +362,6 @@ class RunRecord:
                 if field.is_required() or changed(self.options, name)
             ],
         )
-
-
-def _card(unit: dict[str, Any], task: Task) -> dict[str, Any]:
-    """The values that the page shows for one unit."""
-    asked = next((unit[name] for name in _QUESTIONS if unit.get(name)), None)
-    start, end = unit.get("clip_start"), unit.get("clip_end")
-    clip = "" if start is None or end is None else f"{start:.1f} to {end:.1f} s"
-    return unit | {
-        "asked": ", ".join(map(str, asked)) if isinstance(asked, list) else asked,
-        "answer": _answer(unit, task),
-        "clip": clip,
-    }
-
-
-def _answer(unit: dict[str, Any], task: Task) -> str:
-    """The raw answer, or the values of the task's columns if answers have no raw form."""
-    if not task.outcome.raw.names:
-        return "\n".join(f"{name}: {_short(unit[name])}" for name in task.columns.names)
-    answer = "\n".join(unit[name] or "" for name in task.outcome.raw.names)
-    # The picture shows the boxes under their labels.
-    return " ".join(_TAGS.sub(" ", answer).split()) if unit.get("boxes") else answer.strip()
-
-
-def _short(value: Any) -> str:
-    if (
-        isinstance(value, list)
-        and len(value) > _FIRST
-        and all(isinstance(one, float) for one in value)
-    ):
-        first = ", ".join(f"{one:.3f}" for one in value[:_FIRST])
-        return f"{len(value):,} numbers: {first}, …"
-    text = str(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def exceeds(errors: int, units: int, rate: float) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.generation import RenderedConversation
 from internvl_ops.media_reader import MediaRef, Unit
 from internvl_ops.models.checkpoints.places import is_same_version
+from internvl_ops.rendered import RenderedConversation
 from internvl_ops.replies import Numbers
 from internvl_ops.tasks.conversation import Conversation
 from pipelines.options.command_line import build_options

@@ -20,10 +20,10 @@ import pyarrow as pa
 from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gauge import Reading
-from internvl_ops.generation import ChatConversation, RenderedConversation, Shown
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.preparer import MediaRef, Prepared
+from internvl_ops.rendered import ChatConversation, RenderedConversation, Shown
 from internvl_ops.tasks import Outcome, Task
 from pipelines import columns as c
 

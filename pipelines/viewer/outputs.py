@@ -16,7 +16,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.stores.redaction import safe_text, safe_uri
-from pipelines.options.job_options import MediaOptions
+from pipelines.options.media_options import MediaOptions
 from pipelines.output.folder import ERRORS, RESULTS, REVIEWS, RUNS, OutputFolder
 from pipelines.output.media_places import base_of, media_column_of
 from pipelines.sources.storage import check_scheme

@@ -11,7 +11,8 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.stores.base import Settings
-from pipelines.options.job_options import InputOptions, MediaOptions
+from pipelines.options.job_options import InputOptions
+from pipelines.options.media_options import MediaOptions
 from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
 
@@ -177,7 +178,7 @@ def explodes(options: MediaOptions, kind: MediaKind) -> bool:
 
 def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
     from internvl_ops.media.document import DocumentOptions
-    from internvl_ops.media.image import ImageOptions
+    from internvl_ops.media.image_options import ImageOptions
     from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.media.video import VideoOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from internvl_ops.engines.base import own_context
 from internvl_ops.media.office import libreoffice
-from internvl_ops.media.sniff import OFFICE_FORMATS
+from internvl_ops.media.signatures import OFFICE_FORMATS
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.prompts.chat_template import disagreement

@@ -17,15 +17,17 @@ from PIL import Image
 from internvl_ops.chat_preparer import ChatPreparer
 from internvl_ops.engines.base import Completion, Request, Sampling
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import ChatConversation, Generator, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.document import DocumentOptions
-from internvl_ops.media.image import ImageOptions, load_picture
+from internvl_ops.media.image import load_picture
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import WHOLE, DecodeOptions, Part
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import MediaRef, Prepared, Preparer, ReadLimits, Unit
+from internvl_ops.rendered import ChatConversation, Shown
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
-from internvl_ops.generation import Generator, RenderedConversation, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
+from internvl_ops.rendered import RenderedConversation, Shown
 from internvl_ops.replies import Reply
 from internvl_ops.tasks.forms import problem_of, repair_question
 from testing.running_engine import RunningEngine

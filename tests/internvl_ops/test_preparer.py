@@ -20,13 +20,13 @@ from PIL import Image
 
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import ClipOptions
 from internvl_ops.media.document import DocumentOptions
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import WHOLE, DecodeOptions, Part
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -40,6 +40,7 @@ from internvl_ops.preparer import (
     Unit,
     tile_preview,
 )
+from internvl_ops.rendered import RenderedConversation
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural

@@ -10,7 +10,7 @@ from internvl_ops.errors import ErrorKind, UnitError
 from internvl_ops.tasks import TEXT, caption
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
-from pipelines.output.writer import MEASURE_COLUMNS, own_columns
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns
 
 CAPTION = caption(prompt="What is this?")
 IMAGE = own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURE_COLUMNS["image", False])

@@ -20,9 +20,10 @@ from pipelines.output.compaction import finish_merge
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
 from pipelines.output.redo import finish_redo
+from pipelines.output.result_columns import result_schema
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.shards import PartDone, close_parts, forget_parts
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.writer import Writer
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 BATCH = 3  # rows that are claimed and finished together

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from internvl_ops.media.frame_files import FRAME_SUFFIXES
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions, list_parts, load
 from internvl_ops.media.sampling import sample_indices
 from internvl_ops.media.video import VideoOptions, load_video

@@ -14,7 +14,8 @@ from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Ledger, State
 from pipelines.metrics import METRICS, RunMetrics
 from pipelines.output.folder import OutputFolder
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.result_columns import result_schema
+from pipelines.output.writer import Writer
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table

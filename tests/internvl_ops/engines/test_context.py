@@ -19,9 +19,10 @@ from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import Generator, RenderedConversation, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
+from internvl_ops.rendered import RenderedConversation, Shown
 from internvl_ops.serve import context_options
 from testing.running_engine import RunningEngine
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, TiledImage, load_image
+from internvl_ops.media.image import TiledImage, load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.sandbox import Sandbox
 from testing.corpus import Entry, entries, mutated
 from testing.corpus_images import image_entries

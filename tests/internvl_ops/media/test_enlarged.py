@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit

@@ -15,13 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import (
-    ImageOptions,
-    decode_image,
-    image_size,
-    load_image,
-    load_picture,
-)
+from internvl_ops.media.image import decode_image, image_size, load_image, load_picture
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.tiling import tile_image
 from testing.corpus_images import png, png_chunk, tiff_block
 from testing.pictures import encoded, natural

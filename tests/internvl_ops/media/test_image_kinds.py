@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image
+from internvl_ops.media.image import decode_image, image_size, load_image
+from internvl_ops.media.image_options import ImageOptions
 from testing.image_files import (
     cropped_avif,
     packed,

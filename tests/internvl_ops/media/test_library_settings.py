@@ -17,13 +17,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import (
-    ImageOptions,
-    decode_image,
-    image_size,
-    load_image,
-    load_picture,
-)
+from internvl_ops.media.image import decode_image, image_size, load_image, load_picture
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.small import small_jpeg_of
 

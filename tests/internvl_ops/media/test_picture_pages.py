@@ -16,7 +16,7 @@ from PIL import Image
 from internvl_ops.errors import UnitError
 from internvl_ops.media.display import display
 from internvl_ops.media.document import DocumentOptions
-from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions, Part, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiff_pages import has_several_pages

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from testing.image_files import png_file
 from testing.pictures import encoded, natural
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import load_image
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.sniff import IMAGE_FORMATS, IMAGE_SUFFIXES, sniffed, unreadable
 from internvl_ops.media.tiling import tile_image
 from testing.pictures import encoded, natural

@@ -19,7 +19,8 @@ from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
 from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import ERRORS, OutputFolder
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.result_columns import result_schema
+from pipelines.output.writer import Writer
 from pipelines.sources.media_column import to_media
 from pipelines.wiring.engines import engine_maker
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table

@@ -19,8 +19,9 @@ from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.command_line import build_options
 from pipelines.output.folder import RUNS, OutputFolder
+from pipelines.output.result_columns import MEASURE_COLUMNS, own_columns, result_schema
 from pipelines.output.settings import METADATA_KEY
-from pipelines.output.writer import MEASURE_COLUMNS, Writer, own_columns, result_schema
+from pipelines.output.writer import Writer
 
 RUN = "20260101T000000-{:06x}"
 

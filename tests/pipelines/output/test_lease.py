@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.output import lease, processes
+from pipelines.output import lease, lease_holders, processes
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import LEASES, Lease, LeaseLost
 from pipelines.output.ownership import mark, parquet_name
@@ -42,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other run is on another machine: whether its process lives cannot be asked."""
-    monkeypatch.setattr(lease, "_machine", lambda: "another")
+    monkeypatch.setattr(lease_holders, "_machine", lambda: "another")
 
 
 class Owner:
@@ -141,7 +141,7 @@ class TestTheSecondRun:
     def test_is_refused_by_a_live_run_whose_clock_is_wrong(
         self, uri: str, elsewhere: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lease, "_now", lambda: "2001-01-01T00:00:00.000+00:00")
+        monkeypatch.setattr(lease, "now", lambda: "2001-01-01T00:00:00.000+00:00")
         with (
             Lease(OutputFolder(uri), "first", silent),
             pytest.raises(ConfigurationError, match="run first is writing to it"),
@@ -239,7 +239,7 @@ class TestTheFirstRun:
             first._ended.set()
             first._thread.join()
             with Lease(OutputFolder(str(tmp_path)), "second", silent):
-                first._renewed = lease._awake()
+                first._renewed = lease.awake()
                 with pytest.raises(LeaseLost, match="taken over by run second"):
                     output.write_bytes("results/a.parquet", b"1")
         assert output.files("results") == []

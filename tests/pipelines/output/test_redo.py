@@ -27,9 +27,10 @@ from pipelines.output.compaction import compact
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.redo import FOLDERS, HISTORY, KEEPS_HISTORY, Replaced, finish_redo
 from pipelines.output.redo_note import begin, earlier
+from pipelines.output.result_columns import result_schema
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.reviews import ReviewSession, read_reviews
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.writer import Writer
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 from tests.pipelines.output.test_compaction import MortalStore
 from tests.pipelines.runs import Killed, OneCallAtATime, Run, execute, observe

@@ -20,9 +20,9 @@ from pipelines.ledger.ledger import RUN, SKIP, Ledger, State
 from pipelines.ledger.shard import Shard
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.result_columns import ERROR_SCHEMA
 from pipelines.output.resume import Retry, drop_superseded_errors, load_output
 from pipelines.output.shards import sum_of_parts
-from pipelines.output.writer import ERROR_SCHEMA
 from tests.pipelines.runs import Killed, Run, execute, observe, overwriting
 from tests.pipelines.runs import State as Observed
 

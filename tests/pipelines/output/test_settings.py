@@ -18,9 +18,10 @@ from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
 from pipelines.options.task_options import AskOptions
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.result_columns import result_schema
 from pipelines.output.settings import check_settings, metadata
 from pipelines.output.settings import settings as settings_of
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.writer import Writer
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError
 from pipelines.ledger.ledger import Counts
 from pipelines.ledger.shard import RowSum, Shard, hashes
-from pipelines.output import lease
+from pipelines.output import lease, lease_holders
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import Lease, LeaseLost, running
 from pipelines.output.shards import (
@@ -74,7 +74,7 @@ class TestLeases:
         asleep.__enter__()
         asleep._ended.set()  # renews no more, as a suspended process
         asleep._thread.join()
-        monkeypatch.setattr(lease, "_machine", lambda: "another")
+        monkeypatch.setattr(lease_holders, "_machine", lambda: "another")
         with hold(uri, "whole", None) as whole:
             whole.hold()
             asleep._look_for_a_later_one()

@@ -13,7 +13,8 @@ import yaml
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.output.card import CARD, card, write_card
-from pipelines.output.folder import ERRORS, RESULTS, OutputFolder, as_parquet
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.parquet_bytes import as_parquet
 from pipelines.output.side_files import SIDE_FILE_INDEX, write_side_file
 from tests.pipelines.manifests import plan_of
 

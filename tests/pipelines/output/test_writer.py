@@ -17,15 +17,15 @@ from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark
-from pipelines.output.sorts import SORTS_KEPT
-from pipelines.output.writer import (
+from pipelines.output.result_columns import (
     ERROR_SCHEMA,
     MEASURE_COLUMNS,
-    Writer,
     kept_names,
     own_columns,
     result_schema,
 )
+from pipelines.output.sorts import SORTS_KEPT
+from pipelines.output.writer import Writer
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 NO_COLUMNS = pa.schema([])

@@ -14,7 +14,7 @@ import pytest
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions, Part
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit
 from pipelines import columns as c

@@ -26,7 +26,8 @@ from internvl_ops.tasks.conversation import Answered
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.writer import Writer, result_schema
+from pipelines.output.result_columns import result_schema
+from pipelines.output.writer import Writer
 from pipelines.sources import SourceOptions, plan_source, read_split
 from pipelines.sources.ids import ids_from_column
 from pipelines.stages.explode import Explode

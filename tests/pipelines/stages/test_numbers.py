@@ -23,7 +23,7 @@ from internvl_ops.engines.base import Request, Sampling, Watch
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import Preparer, ReadLimits
@@ -35,14 +35,14 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import check_outcome
 from pipelines.output.continuity import fit_schema
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.writer import (
+from pipelines.output.result_columns import (
     MEASURE_COLUMNS,
-    Writer,
     carried_names,
     kept_names,
     own_columns,
     result_schema,
 )
+from pipelines.output.writer import Writer
 from pipelines.report.measures import Measures, RunSetup
 from pipelines.report.record import RunRecord
 from pipelines.stages.generate import Generate

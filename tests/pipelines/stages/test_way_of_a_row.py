@@ -12,13 +12,14 @@ import pytest
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
+from internvl_ops.generation import Generator
 from internvl_ops.media.document_info import PageInfo
 from internvl_ops.media.parts import Part
 from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.media.text_layer import LayerLine, TextLayer
 from internvl_ops.preparer import MediaRef, Prepared, Unit
+from internvl_ops.rendered import ChatConversation, RenderedConversation
 from internvl_ops.tasks import Answered, Task, ask, ocr
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger

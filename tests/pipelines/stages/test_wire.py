@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.gauge import Reading
-from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.preparer import MediaRef, Prepared
+from internvl_ops.rendered import ChatConversation, RenderedConversation
 from internvl_ops.replies import Numbers, Reply
 from internvl_ops.tasks import NUMBERS, TEXT
 from pipelines import columns as c

@@ -16,7 +16,7 @@ from PIL import Image
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.media.fits import Fit
-from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.image_options import ImageOptions
 from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint

@@ -11,9 +11,10 @@ import pytest
 
 from internvl_ops.engines.answers import completion
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
-from internvl_ops.generation import Generator, RenderedConversation, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
+from internvl_ops.rendered import RenderedConversation, Shown
 
 TOKENS = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>"]
 FINAL = "<|channel|>final<|message|>A <ref>red panda</ref>."
