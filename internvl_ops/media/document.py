@@ -9,18 +9,23 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import pypdfium2 as pdfium
-import pypdfium2.raw as pdfium_c
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import shared
+from internvl_ops.media.document_drawing import DrawnPage, draw, workspace
 from internvl_ops.media.document_notes import notes_of
 from internvl_ops.media.fits import Fit
-from internvl_ops.media.image import Look, Picture, TiledImage, encode_png
+from internvl_ops.media.image import Picture, TiledImage, encode_png
 from internvl_ops.media.pdf_files import open_document
-from internvl_ops.media.tiling import Resize, choose_grid, tile_image
+from internvl_ops.media.tiling import (
+    Resize,
+    choose_grid,
+    cut,
+    tile_image,
+    tile_planes,
+)
 
 _POINTS_PER_INCH = 72
 # pixels; resizing a longer strip of paper takes more memory than the strip itself
@@ -78,7 +83,10 @@ class OpenPage:
     number: int
 
 
-PageLook = Callable[[OpenPage, np.ndarray], None]  # gets the pixels: uint8 (height, width, 3), RGB
+# Gets the page, and a function that makes its pixels, uint8 (height, width, 3), RGB. That takes
+# time, so one who needs none does not ask.
+PageLook = Callable[[OpenPage, Callable[[], np.ndarray]], None]
+_Look = Callable[[Callable[[], np.ndarray]], None]
 
 
 def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> int:
@@ -117,7 +125,7 @@ def render_page(
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
-        look: Called with the open page and its pixels, before they are cut.
+        look: Called with the open page and what makes its pixels, before they are cut.
 
     Returns:
         Its tiles; width and height are those of the page at the resolution at which it was
@@ -165,7 +173,7 @@ def picture_page(
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
-        look: Called with the open page and its pixels.
+        look: Called with the open page and what makes its pixels.
 
     Returns:
         The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page`
@@ -181,19 +189,20 @@ def picture_page(
     ):
         seen = _look_at(look, document, opened, page)
         if options.dpi is not None:
-            pixels, note = _draw_at(opened, width, height, options.dpi, options)
-            _look(seen, pixels)
+            drawn, note = _draw_at(opened, width, height, options.dpi, options)
+            _look(seen, drawn)
             notes = [note, *notes_of(document, opened)]
+            pixels = drawn.rgb()
             return (
                 Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes),
                 options.max_tiles,
             )
         columns, rows = _grid(width, height, options)
         size, note = _size_in_grid(width, height, columns, rows, options)
-        pixels = _draw(opened, columns * options.tile_size, rows * options.tile_size)
-        _look(seen, pixels)
+        drawn = draw(opened, columns * options.tile_size, rows * options.tile_size)
+        _look(seen, drawn)
         return (
-            Picture(encode_png(pixels), *size, [note, *notes_of(document, opened)]),
+            Picture(encode_png(drawn.rgb()), *size, [note, *notes_of(document, opened)]),
             columns * rows,
         )
 
@@ -265,31 +274,34 @@ def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, i
 
 def _look_at(
     look: PageLook | None, document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int
-) -> Look | None:
+) -> _Look | None:
     return None if look is None else functools.partial(look, OpenPage(document, page, number))
 
 
-def _look(look: Look | None, pixels: np.ndarray) -> None:
+def _look(look: _Look | None, drawn: DrawnPage) -> None:
     if look is not None:
-        look(pixels)
+        look(drawn.rgb)
 
 
 def _into_grid(
-    page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions, look: Look | None
+    page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions, look: _Look | None
 ) -> TiledImage:
     side = options.tile_size
     columns, rows = _grid(width, height, options)
     size, note = _size_in_grid(width, height, columns, rows, options)
-    pixels = _draw(page, columns * side, rows * side)
-    _look(look, pixels)
+    drawn = draw(page, columns * side, rows * side)
+    _look(look, drawn)
     count = columns * rows
     with_thumbnail = options.thumbnail and count != 1
     tiles = shared.empty((count + with_thumbnail, 3, side, side))
-    for index in range(count):
-        top, left = index // columns * side, index % columns * side
-        cv2.split(pixels[top : top + side, left : left + side], list(tiles[index]))
-    if with_thumbnail:
-        tiles[count] = tile_image(pixels, tile_size=side, max_tiles=1, resize=options.resize)[0]
+    planes = drawn.planes() if options.resize == "fast" else None
+    cut(drawn.rgb() if planes is None else planes.planes, columns, rows, tiles)
+    if with_thumbnail and planes is not None:
+        cut(planes.resized(side, side), 1, 1, tiles[count:])
+    elif with_thumbnail:
+        tiles[count] = tile_image(
+            drawn.rgb(), tile_size=side, max_tiles=1, resize=options.resize, workspace=workspace
+        )[0]
     return TiledImage(tiles, *size, [note])
 
 
@@ -312,25 +324,38 @@ def _at_resolution(
     height: float,
     dpi: float,
     options: DocumentOptions,
-    look: Look | None,
+    look: _Look | None,
 ) -> TiledImage:
-    pixels, note = _draw_at(page, width, height, dpi, options)
-    _look(look, pixels)
-    tiles = tile_image(
-        pixels,
-        tile_size=options.tile_size,
-        min_tiles=options.min_tiles,
-        max_tiles=options.max_tiles,
-        thumbnail=options.thumbnail,
-        fit=options.fit,
-        resize=options.resize,
-    )
-    return TiledImage(tiles, pixels.shape[1], pixels.shape[0], [note])
+    drawn, note = _draw_at(page, width, height, dpi, options)
+    _look(look, drawn)
+    planes = None
+    if options.fit == "stretch" and options.resize == "fast":
+        planes = drawn.planes()
+    if planes is not None:
+        tiles = tile_planes(
+            planes,
+            tile_size=options.tile_size,
+            min_tiles=options.min_tiles,
+            max_tiles=options.max_tiles,
+            thumbnail=options.thumbnail,
+        )
+    else:
+        tiles = tile_image(
+            drawn.rgb(),
+            tile_size=options.tile_size,
+            min_tiles=options.min_tiles,
+            max_tiles=options.max_tiles,
+            thumbnail=options.thumbnail,
+            fit=options.fit,
+            resize=options.resize,
+            workspace=workspace,
+        )
+    return TiledImage(tiles, drawn.width, drawn.height, [note])
 
 
 def _draw_at(
     page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
-) -> tuple[np.ndarray, str]:
+) -> tuple[DrawnPage, str]:
     """The page at the given resolution, or at the highest within the limits, and a note that names
     it."""
     wanted = dpi / _POINTS_PER_INCH
@@ -338,34 +363,10 @@ def _draw_at(
         wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height)
     )
     whole = math.floor if scale < wanted else math.ceil  # like pypdfium2, and never above a limit
-    pixels = _draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
+    drawn = draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
     instead = f" instead of {dpi:g}: the page is very large" if scale < wanted else ""
-    return pixels, _note(scale) + instead
+    return drawn, _note(scale) + instead
 
 
 def _note(scale: float) -> str:
     return f"rendered at {scale * _POINTS_PER_INCH:.3g} dpi"
-
-
-def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
-    """Draws a page, filling width and height, on white. Returns uint8 (height, width, 3), RGB."""
-    # PDFium draws 15 % faster with a spare byte in each pixel, and removing it costs next to
-    # nothing.
-    bitmap = pdfium.PdfBitmap.new_native(
-        width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True
-    )
-    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
-    place = (
-        bitmap,
-        page,
-        0,
-        0,
-        width,
-        height,
-        0,
-        pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER,
-    )
-    pdfium_c.FPDF_RenderPageBitmap(*place)
-    if page.formenv:
-        pdfium_c.FPDF_FFLDraw(page.formenv, *place)
-    return cv2.cvtColor(bitmap.to_numpy(), cv2.COLOR_RGBA2RGB)

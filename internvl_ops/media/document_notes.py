@@ -4,6 +4,7 @@ attachments."""
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,10 +29,24 @@ def refuse_dynamic_forms(document: pdfium.PdfDocument) -> None:
         raise UnitError("decode", "unsupported", message)
 
 
+# The fonts that every PDF reader has. They are Latin, so one that draws a page of a document draws
+# the next too; another font may have Latin letters on one page and Chinese ones on the next.
+_STANDARD = {
+    *(f"Courier{style}" for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
+    *(f"Helvetica{style}" for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
+    *(f"Times{style}" for style in ("-Roman", "-Bold", "-BoldItalic", "-Italic")),
+}
+# Standard fonts, by name and flags, that drew all letters of a page of an open document. To ask
+# takes as long as a quarter of drawing the page.
+_sound: weakref.WeakKeyDictionary[pdfium.PdfDocument, set[tuple[str, int]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
 def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
     """What a reader of the page's answer should know."""
     notes = []
-    if missing := missing_letters(page):
+    if missing := missing_letters(page, _sound.setdefault(document, set())):
         notes.append(missing)
     if count := document.count_attachments():
         notes.append(
@@ -41,12 +56,26 @@ def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
     return notes
 
 
-def missing_letters(page: pdfium.PdfPage) -> str:
+def missing_letters(page: pdfium.PdfPage, sound: set[tuple[str, int]]) -> str:
     """A note of the letters that are not drawn, because neither the PDF nor this machine has their
-    font."""
+    font.
+
+    Args:
+        page: The page.
+        sound: Name and flags of fonts that need not be asked about; gets the standard fonts that
+            draw all letters of this page.
+    """
     absent = [font for font in _fonts(page) if not _is_embedded(font)]
-    if not absent:
+    names = {(_name(font), pdfium_c.FPDFFont_GetFlags(font)) for font in absent}
+    if names <= sound:
         return ""
+    missing = _missing_of(page, absent)
+    if not missing:
+        sound |= {(name, flags) for name, flags in names if name in _STANDARD}
+    return missing
+
+
+def _missing_of(page: pdfium.PdfPage, absent: list[Any]) -> str:
     text = page.get_textpage()
     try:
         count = min(pdfium_c.FPDFText_CountChars(text), _MOST_CHARACTERS)

@@ -335,11 +335,12 @@ class _Looker:
         layer = None if self._options.text_layer == "ignore" else NO_LAYER
         self.seen = Seen(stats, self._options.find_blank and is_blank(pixels), layer)
 
-    def look_at_page(self, opened: OpenPage, pixels: np.ndarray) -> None:
-        self.look(pixels)
+    def look_at_page(self, opened: OpenPage, pixels: Callable[[], np.ndarray]) -> None:
+        if self._options.stats or self._options.find_blank:
+            self.look(pixels())
         self.seen = replace(self.seen, info=page_info(opened.document, opened.number))
         if self._options.text_layer != "ignore":
-            self.seen = replace(self.seen, layer=read_layer(opened.page, pixels))
+            self.seen = replace(self.seen, layer=read_layer(opened.page, pixels()))
 
 
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]

@@ -3,9 +3,9 @@ rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,12 +13,12 @@ from PIL import Image
 
 from internvl_ops.media import shared
 from internvl_ops.media.fits import Fit
+from internvl_ops.media.planes import Planes, bicubic, is_mostly_grey, resizes_rows_first
 from internvl_ops.media.workspace import Workspace
 
-if TYPE_CHECKING:
-    import torch
-
 Resize = Literal["fast", "exact"]
+# uint8 (height, width, 3), or red, green and blue: uint8 (height, width) each
+Resized = np.ndarray | Sequence[np.ndarray]
 LONGEST = 4  # of a crop, sides of the result; what lies further out is cut off before resizing
 MEAN_COLOUR = (123, 116, 103)  # ImageNet's, rounded down to integers as in the published code
 # imported only by processes that resize: it takes seconds, which drivers and engine actors save
@@ -107,8 +107,8 @@ def tile_image(
             of the speed.
         original_size: Width and height that decide the grid, if ``image`` was shrunk during
             decoding.
-        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0;
-            it is then overwritten.
+        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer
+            0.
         fit: How a picture that has another shape than its grid gets that shape. "stretch" distorts
             it, as the family's chat checkpoints were trained. "pad" first makes it a square, with
             the mean colour at its shorter sides. "crop" makes its shorter side as long as a tile
@@ -133,19 +133,55 @@ def tile_image(
     columns, rows = choose_grid(
         width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size
     )
-    resized = _resizer(image, resize, workspace)
+    return _tiles(_resizer(image, resize, workspace), columns, rows, tile_size, thumbnail)
+
+
+def tile_planes(
+    planes: Planes, *, tile_size: int, min_tiles: int, max_tiles: int, thumbnail: bool
+) -> np.ndarray:
+    """Does the same as `tile_image` with ``resize="fast"`` and ``fit="stretch"`` for a picture
+    whose colours are apart."""
+    columns, rows = choose_grid(
+        planes.width, planes.height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size
+    )
+    return _tiles(planes.resized, columns, rows, tile_size, thumbnail)
+
+
+def _tiles(
+    resized: Callable[[int, int], Resized],
+    columns: int,
+    rows: int,
+    size: int,
+    thumbnail: bool,
+) -> np.ndarray:
     count = columns * rows
     with_thumbnail = thumbnail and count != 1
-    tiles = shared.empty((count + with_thumbnail, 3, tile_size, tile_size))
-    # from the original, as in the cards; first, because the tiles may overwrite it
-    if with_thumbnail:
-        _write_planes(resized(tile_size, tile_size, 2), tiles[count])
-    whole = resized(columns * tile_size, rows * tile_size, 0)
-    for index in range(count):
-        row, column = divmod(index, columns)
-        top, left = row * tile_size, column * tile_size
-        _write_planes(whole[top : top + tile_size, left : left + tile_size], tiles[index])
+    tiles = shared.empty((count + with_thumbnail, 3, size, size))
+    if with_thumbnail:  # from the original, as in the cards
+        cut(resized(size, size), 1, 1, tiles[count:])
+    cut(resized(columns * size, rows * size), columns, rows, tiles)
     return tiles
+
+
+def cut(picture: Resized, columns: int, rows: int, tiles: np.ndarray) -> None:
+    """Writes a picture of the size of a grid into its tiles.
+
+    Args:
+        picture: uint8 of shape (rows · S, columns · S, 3), or its red, green and blue.
+        columns: Columns of the grid.
+        rows: Rows of the grid.
+        tiles: uint8 of shape (at least columns · rows, 3, S, S).
+    """
+    size = tiles.shape[-1]
+    for index in range(columns * rows):
+        top, left = index // columns * size, index % columns * size
+        place = slice(top, top + size), slice(left, left + size)
+        if isinstance(picture, np.ndarray):
+            # ten times as fast as numpy's strided copy
+            cv2.split(picture[place], list(tiles[index]))
+        else:
+            for colour, plane in enumerate(picture):
+                tiles[index, colour] = plane[place]
 
 
 def join_tiles(tiles: np.ndarray, columns: int, rows: int) -> np.ndarray:
@@ -236,9 +272,12 @@ def _cropped(
         height, width = pixels.shape[:2]
     short = min(width, height)
     new_width, new_height = (int(side * old / short) for old in (width, height))
-    resized = _resizer(pixels, resize, workspace)(new_width, new_height, 0)
+    resized = _resizer(pixels, resize, workspace)(new_width, new_height)
     tiles = shared.empty((1, 3, side, side))
-    _write_planes(np.ascontiguousarray(_middle(resized, side, side)), tiles[0])
+    if isinstance(resized, np.ndarray):
+        cut(np.ascontiguousarray(_middle(resized, side, side)), 1, 1, tiles)
+    else:
+        cut([_middle(plane, side, side) for plane in resized], 1, 1, tiles)
     return tiles
 
 
@@ -249,7 +288,7 @@ def _middle(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _resizer(
     image: Image.Image | np.ndarray, resize: Resize, workspace: Workspace | None
-) -> Callable[[int, int, int], np.ndarray]:
+) -> Callable[[int, int], Resized]:
     return (
         _exact_resizer(image)
         if resize == "exact"
@@ -264,60 +303,38 @@ def _enlarged(image: Image.Image | np.ndarray, times: int) -> Image.Image:
     )
 
 
-# Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width,
-# 3).
+# Each function returns a function (width, height) -> the picture in that size.
 
 
-def _exact_resizer(image: Image.Image | np.ndarray) -> Callable[[int, int, int], np.ndarray]:
+def _exact_resizer(
+    image: Image.Image | np.ndarray,
+) -> Callable[[int, int], Resized]:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    return lambda width, height, _: np.asarray(
+    return lambda width, height: np.asarray(
         picture.resize((width, height), Image.Resampling.BICUBIC)
     )
 
 
 def _fast_resizer(
     image: Image.Image | np.ndarray, workspace: Workspace
-) -> Callable[[int, int, int], np.ndarray]:
+) -> Callable[[int, int], Resized]:
     # Pillow returns read-only memory, which torch refuses
     pixels = np.require(image, np.uint8, ["C", "W"])
+    if is_mostly_grey(pixels):
+        return Planes(pixels, workspace).resized
+    old_height, old_width = pixels.shape[:2]
 
-    def fast(width: int, height: int, buffer: int) -> np.ndarray:
-        old_height, old_width = pixels.shape[:2]
-        # Values are rounded between the two axes, so the order matters. This has been Pillow's
-        # order since 13.0.
-        rows_first = old_height > height and old_height - height > 2 * (old_width - width)
+    def together(width: int, height: int) -> np.ndarray:
+        rows_first = resizes_rows_first(old_width, old_height, width, height)
         between = workspace.array(
             1, (height, old_width, 3) if rows_first else (old_height, width, 3)
         )
-        _bicubic(pixels, between)
-        resized = workspace.array(buffer, (height, width, 3))
-        _bicubic(between, resized)
+        bicubic(pixels, between)
+        resized = workspace.array(2, (height, width, 3))
+        bicubic(between, resized)
         return resized
 
-    return fast
-
-
-def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
-    """Resizes uint8 (height, width, 3) along the axis in which ``target`` differs in size."""
-    import torch
-
-    size = target.shape[:2]
-    torch.ops.aten._upsample_bicubic2d_aa.out(_batch(source), size, False, out=_batch(target))
-
-
-def _batch(pixels: np.ndarray) -> torch.Tensor:
-    import torch
-
-    # Add the batch dimension first, then permute: only then does torch recognise channels-last
-    # memory, read it without a copy and return the same layout. Permuting before the batch
-    # dimension takes two to three times as long.
-    return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
-
-
-def _write_planes(pixels: np.ndarray, planes: np.ndarray) -> None:
-    """Copies uint8 (height, width, 3) into uint8 (3, height, width), ten times as fast as numpy's
-    strided copy."""
-    cv2.split(pixels, list(planes))
+    return together
 
 
 def stretched(

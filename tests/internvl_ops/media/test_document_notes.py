@@ -4,6 +4,7 @@ attached files."""
 import subprocess
 import sys
 
+import pypdfium2
 import pytest
 
 from internvl_ops.errors import UnitError
@@ -88,6 +89,22 @@ def test_a_page_shows_its_letters_or_says_that_it_does_not(name, dpi):
 
 def test_letters_of_the_standard_fonts_need_no_installed_font():
     assert not is_blank(render_page(DOCUMENTS["latin"], 1))
+
+
+def test_a_font_of_a_script_is_asked_about_on_each_page_of_a_document(tmp_path):
+    """Its Latin letters on the first page say nothing of the second."""
+    name, collection, encoding = "NoSuchFont-Light", "Japan1", "UniJIS-UTF16-H"
+    texts = "Latin", "日本語", "日本語"
+    path = tmp_path / "two.pdf"
+    pages = [east_asian(name, collection, encoding, text) for text in texts]
+    with_fonts = pypdfium2.PdfDocument.new()
+    for page in pages:
+        with_fonts.import_pages(pypdfium2.PdfDocument(page))
+    with_fonts.save(path)
+    for number, text in enumerate(texts, 1):
+        page = render_page(str(path), number)
+        assert page.notes == render_page(pages[number - 1], 1).notes, text
+        assert any("not drawn" in note for note in page.notes) == is_blank(page)
 
 
 def test_where_no_font_is_installed_each_east_asian_page_says_so(tmp_path):
