@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -22,11 +23,12 @@ from pipelines.ledger.ledger import Ledger
 from pipelines.stages import wire
 from pipelines.stages.explode import Explode
 from testing import office_files
-from testing.corpus_documents import Document, make
+from testing.born_digital import BAD, GOOD, make_page, pdf
+from testing.corpus_documents import Document, bomb, make, scan, scanned
 from testing.corpus_pages import archive, image_file, locked, picture, raw_tiff, tiff
 from tests.pipelines.stages.rows import manifest_rows
 
-DOCUMENTS = 60
+Make = Callable[[int], "Expected"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def broken_page(pages: int) -> bytes:
     )
 
 
-KINDS: dict[str, Callable[[int], Expected]] = {
+KINDS: dict[str, Make] = {
     "plain.pdf": lambda n: Expected(make(Document(pages=n)), n),
     "huge.pdf": lambda n: Expected(make(Document(pages=n, size=(14_400, 14_400))), n),
     "locked.pdf": lambda n: Expected(
@@ -76,13 +78,51 @@ KINDS: dict[str, Callable[[int], Expected]] = {
 }
 
 
-def test_pages_and_errors_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def born_digital(kind: str) -> Make:
+    return lambda n: Expected(pdf([make_page(kind, seed) for seed in range(n)]), n)
+
+
+def tiff_of(mode: str, **how: Any) -> Make:
+    return lambda n: Expected(tiff([picture(i, mode=mode) for i in range(1, n + 1)], **how), n)
+
+
+MORE_KINDS: dict[str, Make] = {
+    **{f"{kind.replace(' ', '_')}.pdf": born_digital(kind) for kind in (*GOOD, *BAD)},
+    "scanned.pdf": lambda n: Expected(scanned(*(scan(i, 620, 877) for i in range(n))), n),
+    "turned.pdf": lambda n: Expected(make(Document(pages=n, rotate=270)), n),
+    "open_encrypted.pdf": lambda n: Expected(make(Document(pages=n, user_password="")), n),
+    "sliver.pdf": lambda n: Expected(make(Document(pages=n, size=(3, 700))), n),
+    "stream_bomb.pdf": lambda n: Expected(bomb("stream"), 0, ("too_large",)),
+    "zeros.pdf": lambda n: Expected(bytes(5000), 0, ("corrupt",)),
+    "really_text.pdf": lambda n: Expected(b"no document " * n, 0, ("unsupported",)),
+    "lzw.tif": tiff_of("L", compression="tiff_lzw"),
+    "jpeg.tif": tiff_of("RGB", compression="jpeg"),
+    "deflate.tif": tiff_of("RGB", compression="tiff_adobe_deflate"),
+    "g3.tiff": tiff_of("1", compression="group3"),
+    "empty.tif": lambda n: Expected(b"", 0, ("corrupt",)),
+    "renamed.tif": lambda n: Expected(make(Document(pages=n)), n),
+    "not_a_zip.cbz": lambda n: Expected(b"PK no zip" * n, 0, ("unsupported",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "documents"),
+    [
+        pytest.param(KINDS, 60, id="60"),
+        pytest.param(KINDS | MORE_KINDS, 300, id="300", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.timeout(900)
+def test_pages_and_errors_add_up(
+    kinds: dict[str, Make], documents: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # without LibreOffice
     draw = random.Random(22)
-    names = [*KINDS, *draw.choices([*KINDS], k=DOCUMENTS - len(KINDS))]
+    names = [*kinds, *draw.choices([*kinds], k=documents - len(kinds))]
     expected = {
-        f"{number}-{name}": KINDS[name](draw.randint(1, 4)) for number, name in enumerate(names)
+        f"{number}-{name}": kinds[name](draw.randint(1, 4)) for number, name in enumerate(names)
     }
+    assert len(expected) == documents
     for name, document in expected.items():
         (tmp_path / name).write_bytes(document.data)
 
@@ -113,7 +153,9 @@ def test_pages_and_errors_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             else reader.load(source, Unit([], [MediaRef(name)], part), 0)
         )
         if isinstance(found, UnitError):
-            errors.setdefault(name, []).append(found.kind)
+            # whichever limit a bomb meets first
+            is_limit = "bomb" in name and found.kind in ("decoder_crashed", "timeout")
+            errors.setdefault(name, []).append("too_large" if is_limit else found.kind)
         else:
             read[name] += 1
     reader.close()
