@@ -3,6 +3,7 @@ are drawn here."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -236,18 +237,41 @@ def pages(folder: Path) -> Path:
             "page": page,
             "text": f"# Page {page}\n\nSome *words* of the page.\n\n{table}\n",
             "text_layer": f"Page {page}\n\nSome words of this page.\n",
+            "blocks": json.dumps(_blocks(page)),
             "width": 595,
             "height": 842,
         }
         for page in (1, 2, 3)
     ]
-    passthrough = pa.schema([("document", pa.string()), ("text_layer", pa.string())])
+    names = ("document", "text_layer", "blocks")
+    passthrough = pa.schema([(name, pa.string()) for name in names])
     manifest = folder / "documents.jsonl"
     given = {"kind": "document", "exploded": True}
     write_output(
         folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given
     )
     return folder / "pages"
+
+
+def _blocks(page: int) -> list[dict[str, Any]]:
+    """Blocks with places, of which one is not known, and a table with a cell over two columns."""
+    table = "<table><tr><th colspan='2'>prices</th></tr><tr><td>tea</td><td>3</td></tr></table>"
+    kinds = (
+        ("heading", f"Page {page}"),
+        ("table", "prices\t\ntea\t3"),
+        ("paragraph", "Some words"),
+    )
+    return [
+        {
+            "type": kind,
+            "level": 1 if kind == "heading" else None,
+            "order": order,
+            "text": text,
+            "html": table if kind == "table" else None,
+            "box": None if kind == "paragraph" else [60, 100 * order, 400, 100 * order + 80],
+        }
+        for order, (kind, text) in enumerate(kinds, 1)
+    ]
 
 
 def clips(folder: Path) -> Path:

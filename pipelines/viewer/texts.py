@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,8 +17,12 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from internvl_ops.tasks.block_tables import html_table
+
 LONGEST_RENDERED = 50_000  # characters; the rest of a longer text is shown as plain text
 MOST_COMPARED = 6_000  # words of one text that are compared
+_LONGEST_LABEL = 200  # characters of a block's text that name its place on the picture
+_LONGEST_TABLE = 200_000  # characters of HTML; cells of a longer table are shown without spans
 Node = str | dict[str, Any]  # a text, or {"tag": …, "children": […]}
 _TAGS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre",
                    "code", "em", "strong", "s", "table", "thead", "tbody", "tr", "th", "td", "hr",
@@ -35,24 +40,39 @@ def rendered(text: str) -> list[Node]:
     return root
 
 
-def blocks(said: Any) -> list[Node]:
-    """The column ``blocks`` of `ocr --blocks` as a table: the type of each block, and its text.
+def blocks(said: Any) -> list[dict[str, Any]]:
+    """The column ``blocks`` of `ocr --blocks`.
 
     Args:
         said: The column as JSON.
 
     Returns:
-        The tree; empty if there is no such column, or more of it than was read.
+        Of each block its ``kind``, its ``content`` as a tree, the beginning of its text as
+        ``label``, and its ``box``: x1, y1, x2, y2 in pixels of the page, or None if its place is
+        not known. Empty if there is no such column, or more of it than was read.
     """
     try:
-        found = json.loads(said)
-        rows = [
-            _element("tr", _element("th", _kind(block)), _element("td", *_content(block)))
-            for block in found
+        return [
+            {
+                "kind": _kind(block),
+                "content": _content(block),
+                "label": block["text"][:_LONGEST_LABEL],
+                "box": _box(block.get("box")),
+            }
+            for block in json.loads(said)
         ]
     except (TypeError, ValueError, KeyError, AttributeError):
         return []  # another column of this name, or one that was cut off
-    return [_element("table", _element("tbody", *rows))] if rows else []
+
+
+def _box(said: Any) -> list[float] | None:
+    """Four corners from a list or a struct of them; None for anything else."""
+    if isinstance(said, dict):
+        said = [said.get(side) for side in ("x1", "y1", "x2", "y2")]
+    if not isinstance(said, list) or len(said) != 4:
+        return None
+    known = [side for side in said if isinstance(side, int | float) and math.isfinite(side)]
+    return known if len(known) == 4 else None
 
 
 def _kind(block: dict[str, Any]) -> str:
@@ -63,10 +83,31 @@ def _kind(block: dict[str, Any]) -> str:
 def _content(block: dict[str, Any]) -> list[Node]:
     text = block["text"]
     if block["type"] == "table":
+        return [_table(str(block.get("html") or ""), text)]
+    return _lines(text)
+
+
+def _table(html: str, text: str) -> Node:
+    """A table of its cells, with their spans where the HTML is there and not too long."""
+    if "<table" in html[:_LONGEST_TABLE] and len(html) <= _LONGEST_TABLE:
+        rows = [
+            [
+                _element("th" if cell.head else "td", *_lines(cell.text))
+                | {"columns": cell.columns, "rows": cell.rows}
+                for cell in row
+            ]
+            for row in html_table(html).rows
+        ]
+    else:
         rows = [[_element("td", cell) for cell in line.split("\t")] for line in text.split("\n")]
-        return [_element("table", _element("tbody", *(_element("tr", *row) for row in rows)))]
-    lines = [[line, _element("br")] for line in text.split("\n")]
-    return [part for line in lines for part in line][:-1]
+    return _element("table", _element("tbody", *(_element("tr", *row) for row in rows)))
+
+
+def _lines(text: str) -> list[Node]:
+    parts: list[Node] = []
+    for line in text.split("\n"):
+        parts += [_element("br"), line] if parts else [line]
+    return parts
 
 
 def _element(tag: str, *children: Node) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 // The answer of a unit: as plain text, as rendered Markdown, or with what differs from another text.
 
 import { get } from "./api.js";
+import { blockList } from "./blocks.js";
 import { h, number, tree, visible } from "./dom.js";
 import { about, nothing, query } from "./state.js";
 
@@ -49,13 +50,7 @@ export function texts(found, now) {
         ),
       );
     else if (kind === "blocks")
-      box.replaceChildren(
-        h(
-          "div",
-          { class: "markdown", tabindex: "0", role: "region", "aria-label": "blocks" },
-          ...tree(found.blocks),
-        ),
-      );
+      box.replaceChildren(blockList(found.blocks));
     else if (kind === "differences")
       box.replaceChildren(await difference(others[select.value || 0], found.values.id));
     else

@@ -51,11 +51,22 @@ const TAGS = new Set(
   ),
 );
 
-/** The tree that the server made of a Markdown text, with known elements alone and without attributes. */
+// Whole numbers alone become attributes, and of cells alone.
+function spans(node) {
+  if (node.tag !== "td" && node.tag !== "th") return {};
+  const over = (count) => (Number.isInteger(count) && count > 1 ? count : null);
+  return { colspan: over(node.columns), rowspan: over(node.rows) };
+}
+
+/** The tree that the server made of a text, with known elements alone, and no attributes but the spans of cells. */
 export function tree(nodes) {
   return nodes.map((node) => {
     if (typeof node === "string") return document.createTextNode(node);
-    const element = h(TAGS.has(node.tag) ? node.tag : "span", {}, ...tree(node.children));
+    const element = h(
+      TAGS.has(node.tag) ? node.tag : "span",
+      spans(node),
+      ...tree(node.children),
+    );
     return element.tagName === "TABLE" ? h("div", { class: "scrolls" }, element) : element;
   });
 }

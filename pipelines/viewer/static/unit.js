@@ -2,6 +2,7 @@
 
 import { texts } from "./answer.js";
 import { get } from "./api.js";
+import { linkAll, places } from "./blocks.js";
 import { h, named, number, say, visible } from "./dom.js";
 import { highlight, listed, loadMore } from "./list.js";
 import { marks } from "./marks.js";
@@ -10,6 +11,8 @@ import { columns, go, output, query, state } from "./state.js";
 
 const panel = document.getElementById("unit");
 let opened = null;
+
+linkAll(panel);
 
 export function closeUnit() {
   if (panel.hidden) return;
@@ -131,6 +134,8 @@ function media(found, now) {
       now,
     }),
   );
+  const overlay = places(found.blocks ?? [], found.values.width, found.values.height);
+  if (overlay) pictures[0]?.append(overlay);
   const box = h("div", { class: "large" }, ...pictures);
   const zoom = h(
     "button",
@@ -151,13 +156,13 @@ function media(found, now) {
       click: () => {
         const hidden = outlines.getAttribute("aria-pressed") === "true";
         outlines.setAttribute("aria-pressed", String(!hidden));
-        for (const overlay of box.querySelectorAll(".boxes"))
-          overlay.style.display = hidden ? "none" : "";
+        for (const drawn of box.querySelectorAll(".boxes, .places"))
+          drawn.style.display = hidden ? "none" : "";
       },
     },
     "Boxes",
   );
-  return h("div", {}, box, h("div", { class: "row" }, zoom, list.length ? outlines : ""), files);
+  return h("div", {}, box, h("div", { class: "row" }, zoom, list.length || overlay ? outlines : ""), files);
 }
 
 function clip(found, now) {
@@ -234,10 +239,6 @@ function clip(found, now) {
 function boxList(row) {
   const list = boxesOf(row);
   if (!list.length) return "";
-  const light = (index, lit) => () =>
-    panel
-      .querySelectorAll(`[data-box="${index}"]`)
-      .forEach((box) => box.classList.toggle("lit", lit));
   return h(
     "details",
     {},
@@ -248,10 +249,7 @@ function boxList(row) {
       ...list.map((box, index) =>
         h(
           "li",
-          {
-            mouseenter: light(index, true),
-            mouseleave: light(index, false),
-          },
+          { "data-box": index, tabindex: "0" },
           named(box.label ?? ""),
           ` ${[box.x1, box.y1, box.x2, box.y2].map((side) => Math.round(side)).join(", ")}`,
         ),

@@ -196,6 +196,39 @@ def test_a_page_of_a_document_stands_beside_its_text(opened: Open, tmp_path: Pat
     page.get_by_role("heading", name="letter.pdf#page=3").wait_for()
 
 
+@pytest.mark.parametrize("width", [1300, 400])
+def test_blocks_and_their_places_show_each_other(opened: Open, tmp_path: Path, width: int) -> None:
+    page = opened(viewed.pages(tmp_path), at="#id=letter.pdf%23page%3D2", width=width)
+    place = page.get_by_role("button", name="Block 2 of 3, table: prices")
+    place.wait_for()
+    assert page.get_by_role("group", name="Places of the blocks").get_by_role("button").count() == 2
+    page.locator("#unit .frame:not(.loading)").wait_for()
+    picture, corner = page.locator("#unit .frame img").first.bounding_box(), place.bounding_box()
+    assert corner["x"] == pytest.approx(picture["x"] + picture["width"] * 60 / 595, abs=2)
+    assert corner["y"] == pytest.approx(picture["y"] + picture["height"] * 200 / 842, abs=2)
+
+    place.click()  # leads to the block, in the form that shows blocks
+    block = page.get_by_role("list", name="Blocks in reading order").locator("> li").nth(1)
+    assert block.evaluate("block => block === document.activeElement")
+    assert "lit" in block.get_attribute("class")
+    assert "lit" in place.get_attribute("class")
+    head = block.locator("th")
+    assert (head.get_attribute("colspan"), head.inner_text()) == ("2", "prices")
+
+    page.keyboard.press("Shift+Tab")  # to the heading above it
+    page.mouse.move(0, 0)
+    first = page.get_by_role("button", name="Block 1 of 3, heading 1: Page 2")
+    assert "lit" in first.get_attribute("class")
+    assert "lit" not in (place.get_attribute("class") or "")
+    page.keyboard.press("Enter")  # and from it to its place
+    assert first.evaluate("place => place === document.activeElement")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    third = page.locator("#unit .blocks > li").nth(2)
+    third.focus()
+    page.keyboard.press("Enter")  # its place is not known
+    assert third.evaluate("block => block === document.activeElement")
+
+
 def test_a_clip_shows_its_frames(opened: Open, tmp_path: Path) -> None:
     page = opened(viewed.clips(tmp_path), at="#id=film.mp4%23clip%3D2")
     frames = page.get_by_role("list", name="Frames").get_by_role("button")

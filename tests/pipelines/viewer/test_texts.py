@@ -51,7 +51,7 @@ def test_nothing_in_an_answer_becomes_markup_or_an_address(hostile: str) -> None
         assert node["tag"] in {"p", "pre", "code", "span", "em", "strong", "br"}
 
 
-def test_blocks_are_a_table_of_types_and_texts() -> None:
+def test_blocks_have_kinds_texts_and_places() -> None:
     found = [
         {"type": "heading", "level": 2, "order": 1, "text": "<b>A", "html": None},
         {
@@ -59,13 +59,32 @@ def test_blocks_are_a_table_of_types_and_texts() -> None:
             "level": None,
             "order": 2,
             "text": "a\tb\n1\t2",
-            "html": "<table>…</table>",
+            "html": "<table><tr><th colspan=2>a<script></th></tr><tr><td>1<td>2</table>",
+            "box": {"x1": 1, "y1": 2.5, "x2": 30, "y2": 40},
         },
         {"type": "page_number", "level": None, "order": 3, "text": "7", "html": None},
     ]
-    tree = blocks(json.dumps(found))
-    assert text(tree) == "heading 2<b>Atableab12page number7"
-    assert [node["tag"] for node in elements(tree)].count("table") == 2
+    heading, table, number = blocks(json.dumps(found))
+    assert heading == {"kind": "heading 2", "content": ["<b>A"], "label": "<b>A", "box": None}
+    assert (table["kind"], table["box"]) == ("table", [1, 2.5, 30, 40])
+    cells = [one for one in elements(table["content"]) if one["tag"] in ("th", "td")]
+    assert [(cell["tag"], cell["columns"], text([cell])) for cell in cells] == [
+        ("th", 2, "a<script>"),
+        ("td", 1, "1"),
+        ("td", 1, "2"),
+    ]
+    assert (number["kind"], text(number["content"])) == ("page number", "7")
+
+
+@pytest.mark.parametrize("box", [None, 7, [1, 2, 3], [1, 2, 3, None], {"x1": 1}, "1,2,3,4"])
+def test_a_block_without_a_place_has_none(box: object) -> None:
+    block = {"type": "paragraph", "level": None, "order": 1, "text": "a", "html": None, "box": box}
+    assert blocks(json.dumps([block]))[0]["box"] is None
+
+
+def test_a_table_without_html_has_its_lines() -> None:
+    block = {"type": "table", "level": None, "order": 1, "text": "a\tb\n1\t2", "html": None}
+    assert text(blocks(json.dumps([block]))[0]["content"]) == "ab12"
 
 
 @pytest.mark.parametrize(
