@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from internvl_ops.quality.furniture import are_numbers, without_foot
-from internvl_ops.quality.table_joining import join_tables
+from internvl_ops.quality.table_joining import Begun, join_tables
 
 _HYPHENS = "-\u2010\u00ad"
 _SOFT = "\u00ad"  # is never part of a word
@@ -100,11 +100,15 @@ def join_pages(
     pages = [join_words(text, vocabulary) for text in texts] if words else list(texts)
     pieces = pages[:1]
     numbered = are_numbers(pages, at_foot=True) if paragraphs or tables else [False] * len(pages)
+    begun: Begun | None = None
     for page, has_number in zip(pages[1:], numbered, strict=False):
         before, after = pieces[-1].rstrip(), page.lstrip()
         bare = without_foot(before) if has_number else before
-        if tables and (joined := join_tables(bare, page)):
-            pieces[-1] = "\n".join(joined)
+        joined = join_tables(bare, page, begun) if tables else None
+        begun = None
+        if joined is not None:
+            pieces[-1:] = [joined.above, "\n", joined.below]
+            begun = joined.begun
             continue
         if paragraphs and has_number and _joins(bare, after):
             before = bare

@@ -146,6 +146,48 @@ def test_a_table_may_run_over_several_pages() -> None:
     )
 
 
+MARKDOWN = "| a | b |\n|---|---|\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "row", "last"),
+    [
+        ("<table><tr><th>a</th><th>b</th></tr>", "<tr><td>{}</td><td>x</td></tr>", "</table>"),
+        (MARKDOWN.rstrip(), "| {} | x |", ""),
+    ],
+)
+def test_a_table_of_thousands_of_pages_is_one(first: str, row: str, last: str) -> None:
+    """Each page is read once: to read all that was joined again with each page would take hours."""
+    rows = [[row.format(20 * page + line) for line in range(20)] for page in range(3000)]
+    head = first if last else MARKDOWN.rstrip()
+    texts = ["\n".join([head, *one]) + last for one in rows]
+    joined = join_pages(texts, Vocabulary([]), words=False, paragraphs=False, tables=True)
+    assert joined == "\n".join([head, *(line for one in rows for line in one)]) + last
+
+
+@given(
+    pages=st.lists(st.integers(1, 3), min_size=1, max_size=6),
+    heads=st.lists(st.booleans(), min_size=6, max_size=6),
+    html=st.booleans(),
+)
+def test_no_row_is_lost_and_none_comes_twice(
+    pages: list[int], heads: list[bool], html: bool
+) -> None:
+    """Whether a page repeats the head, or goes on without one."""
+    head = "<tr><th>a</th></tr>" if html else "| a |\n|---|"
+    texts, rows = [], []
+    for page, count in enumerate(pages):
+        own = [f"{page}.{row}" for row in range(count)]
+        own = [f"<tr><td>{cell}</td></tr>" if html else f"| {cell} |" for cell in own]
+        with_head = [head] if heads[page] or page == 0 else []
+        text = "\n".join([*with_head, *own])
+        texts.append(f"<table>{text}</table>" if html else text)
+        rows += own
+    joined = join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True)
+    whole = "\n".join([head, *rows])
+    assert joined == (f"<table>{whole}</table>" if html else whole)
+
+
 @pytest.mark.parametrize(
     ("above", "below"),
     [
