@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +27,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.jinja_template import jinja_template
+from internvl_ops.scratch import ScratchFolder
 
 
 def main(program: str, argv: Sequence[str]) -> None:
@@ -42,8 +42,8 @@ def main(program: str, argv: Sequence[str]) -> None:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    with tempfile.TemporaryDirectory(prefix="internvl-serve-") as folder:
-        path = Path(folder) / "chat_template.jinja"
+    with ScratchFolder(swept=True) as folder:
+        path = folder / "chat_template.jinja"
         path.write_text(template, encoding="utf-8")
         _serve(checkpoint, path, list(argv[1:]))
 

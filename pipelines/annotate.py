@@ -40,7 +40,7 @@ from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
 from pipelines.output.shards import PartDone, close_parts, forget_parts
 from pipelines.output.writer import Writer
-from pipelines.ray_internals import READ_AHEAD, in_blocks_of, whole_blocks
+from pipelines.ray_internals import READ_AHEAD, in_blocks_of, task_in_own_folder, whole_blocks
 from pipelines.report.lineage import lineage
 from pipelines.report.measures import PREPARE_PLACES, Measures
 from pipelines.report.pace import earlier_pace
@@ -263,7 +263,7 @@ class Graph:
         rows = ray.data.from_items(
             [{"split": index} for index in range(len(self.plan.splits))]
         ).map_batches(
-            read,  # type: ignore[arg-type]
+            task_in_own_folder(read),
             fn_kwargs={
                 "plan": self.plan,
                 "names": self.columns.names,

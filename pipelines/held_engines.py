@@ -15,6 +15,7 @@ from internvl_ops.engines.recovering import Recovering
 from internvl_ops.generation import Answerer
 from pipelines.ledger.ledger import Claims
 from pipelines.options.job_options import JobOptions
+from pipelines.ray_internals import actor_in_own_folder
 from pipelines.stages.generate import Generate
 
 MakeGenerator = Callable[[Recovering[Any]], Answerer]
@@ -107,7 +108,7 @@ class HeldEngines:
             resources: Of an actor.
         """
         if not self._hosts:
-            host = ray.remote(EngineHost).options(
+            host = ray.remote(actor_in_own_folder(EngineHost)).options(
                 max_concurrency=max(_LEAST_CALLS, 2 * calls), **resources
             )
             self._hosts = [host.remote(arguments) for _ in range(count)]

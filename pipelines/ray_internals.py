@@ -4,9 +4,10 @@ describes how."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray.data import Dataset, TaskPoolStrategy
@@ -14,6 +15,7 @@ from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
 
 from pipelines import interruption
+from pipelines.run_folder import worker_folder
 
 # Blocks that a reader reads ahead. With Ray Data's default of 2, Ray would take only 2 blocks at
 # each of its five to ten looks per second.
@@ -73,11 +75,34 @@ def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
     return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))
 
 
+def task_in_own_folder(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, after `worker_folder`; Ray shows it by the same name."""
+
+    @functools.wraps(function)
+    def in_own_folder(*arguments: Any, **named: Any) -> Any:
+        worker_folder()
+        return function(*arguments, **named)
+
+    return in_own_folder
+
+
+def actor_in_own_folder(actor: type) -> type:
+    """``actor``, whose constructor first calls `worker_folder`; Ray shows it by the same name."""
+
+    class InOwnFolder(actor):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            worker_folder()
+            super().__init__(*arguments, **named)
+
+    InOwnFolder.__name__ = InOwnFolder.__qualname__ = actor.__name__
+    return InOwnFolder
+
+
 def whole_blocks(
     rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any
 ) -> Dataset:
     """Runs a stage with one block in and one block out, rows in order;
-    `pipelines.cluster.rows_per_block` says why.
+    `pipelines.cluster.rows_per_block` says why. Each actor has a temporary folder of its own.
 
     ``map_batches`` does not allow whole blocks for a stage that has GPUs.
 
@@ -88,7 +113,7 @@ def whole_blocks(
         resources: As in ``map_batches``.
     """
     return rows.map_batches_internal(
-        stage,
+        actor_in_own_folder(stage),
         fn_constructor_kwargs=arguments,
         batch_size=None,
         batch_format="pyarrow",

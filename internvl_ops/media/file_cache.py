@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.fetch import Fetcher
+from internvl_ops.scratch import ScratchFolder
 
 _NAME = "file-"
 
@@ -28,7 +28,7 @@ class FileCache:
 
     def __init__(self, fetcher: Fetcher, *, max_bytes: int = 4 << 30, max_files: int = 16) -> None:
         self._fetcher, self._max_bytes, self._max_files = fetcher, max_bytes, max_files
-        self._folder = tempfile.TemporaryDirectory(prefix="internvl-files-")
+        self._folder = ScratchFolder()
         self._sizes: OrderedDict[str, int] = OrderedDict()  # the most recently used at the end
         self._busy: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class FileCache:
     @property
     def folder(self) -> str:
         """The folder of the files."""
-        return self._folder.name
+        return str(self._folder.path)
 
     def close(self) -> None:
         """Removes the files."""
@@ -68,14 +68,14 @@ class FileCache:
             unfinished.write_bytes(data)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            message = f"{len(data):,} bytes do not go into {self._folder.name}: {error.strerror}"
+            message = f"{len(data):,} bytes do not go into {self._folder.path}: {error.strerror}"
             raise UnitError(
                 "fetch", "storage", f"{message}. Set TMPDIR to a larger disk."
             ) from error
         unfinished.rename(path)
 
     def _place(self, uri: str) -> Path:
-        return Path(self._folder.name) / (
+        return self._folder.path / (
             _NAME + hashlib.blake2b(uri.encode(), digest_size=16).hexdigest()
         )
 

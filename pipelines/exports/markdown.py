@@ -4,15 +4,14 @@ them."""
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.scratch import ScratchFolder
 from pipelines.exports.counts import ExportCounts
 from pipelines.exports.files import ExportedFiles, Staged
 from pipelines.exports.records import Parts, RecordForm
@@ -81,8 +80,8 @@ class Markdown(RecordForm):
 
     def _documents(self, parts: Parts) -> Iterator[tuple[dict[str, Any], str]]:
         """An entry of the index, and the text, of each document. Pages are sorted on disk."""
-        with tempfile.TemporaryDirectory(prefix="internvl-export-") as folder:
-            db = sqlite3.connect(Path(folder) / "pages.db", isolation_level=None)
+        with ScratchFolder() as folder:
+            db = sqlite3.connect(folder / "pages.db", isolation_level=None)
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
             db.execute(

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.exports.options import ExportOptions
 from pipelines.ray_address import address_of, check_address, check_listening
+from pipelines.run_folder import worker_folder
 
 
 @contextlib.contextmanager
@@ -62,6 +63,7 @@ def _map_on_ray(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 
 
 def _call(work: Callable[[Any], Any], item: Any) -> Any:
+    worker_folder()
     return work(item)
 
 

@@ -14,6 +14,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import forward, note
 from pipelines.ledger.ledger import Counts, Ledger, State, Tally
 from pipelines.ledger.shard import RowSum
+from pipelines.ray_internals import actor_in_own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
         ConfigurationError: ``load`` raised it.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(LedgerActor)
+    actor: Any = ray.remote(actor_in_own_folder(LedgerActor))
     ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(load)
     if problem := ray.get(ledger.problem.remote()):
         raise ConfigurationError(problem)

@@ -10,14 +10,13 @@ name, so memory does not grow with the input. For units of earlier runs only key
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, Protocol
 
+from internvl_ops.scratch import ScratchFolder
 from pipelines.ledger.finished import UNSEEN, FinishedUnits, PartsOfFiles, unit_key
 from pipelines.ledger.relay import Mailbox
 from pipelines.ledger.shard import RowSum
@@ -136,9 +135,9 @@ class Ledger:
         # There is one writer and nothing to recover: the ledger is rebuilt from the output, which
         # is the checkpoint. The file is unlinked at once, so nothing of it remains, however the
         # process ends.
-        with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
+        with ScratchFolder() as folder:
             self._db = sqlite3.connect(
-                Path(folder) / "units.db", isolation_level=None, check_same_thread=False
+                folder / "units.db", isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = OFF")
             self._db.execute("PRAGMA synchronous = OFF")

@@ -7,7 +7,6 @@ of the reviews; and those of other outputs about the same units, such as scores 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.scratch import ScratchFolder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.remote import first_line
 from pipelines.extras import library
@@ -100,8 +100,8 @@ class Choice:
     def _opened(self, *, quickly: bool = False) -> Iterator[tuple[Any, list[str]]]:
         """DuckDB with the view ``units``, and the names of its columns."""
         duckdb = library("duckdb", "sql", "--only")
-        with tempfile.TemporaryDirectory(prefix="internvl-only-") as scratch:
-            connection = duckdb.connect(config={"temp_directory": scratch})
+        with ScratchFolder() as scratch:
+            connection = duckdb.connect(config={"temp_directory": str(scratch)})
             try:
                 columns = self._make_view(connection, quickly)
                 self._check(connection, columns)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import re
 import sqlite3
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.scratch import ScratchFolder
 from pipelines.output.document_rows import DOCUMENTS_SCHEMA, Joining, Page, document, grouped
 from pipelines.output.documented import Documented, read_documented, write_documented
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
@@ -102,8 +102,8 @@ def _make(
 ) -> int:
     """Makes the documents called ``names``, or all, in place of those that are there."""
     before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
-    with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
-        pages = _sorted_pages(output, text_column, Path(folder) / "pages.db", names)
+    with ScratchFolder() as folder:
+        pages = _sorted_pages(output, text_column, folder / "pages.db", names)
         documents = (document(name, group, run_id, joining) for name, group in grouped(pages))
         if form == "markdown":
             texts = ((row["id"], row["text"]) for row in documents)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.scratch import ScratchFolder
 from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.flags import in_flags
 from pipelines.output.folder import RESULTS
@@ -58,10 +58,10 @@ class Viewer:
 
     def __init__(self, outputs: Sequence[ViewedOutput], reviewer: str) -> None:
         self.outputs, self.reviewer = list(outputs), reviewer
-        self._scratch = tempfile.TemporaryDirectory(prefix="internvl-view-")
-        pictures = Path(self._scratch.name) / "pictures"
+        self._scratch = ScratchFolder(swept=True)
+        pictures = self.scratch / "pictures"
         pictures.mkdir()
-        self.database = Database(self.outputs, self._scratch.name)
+        self.database = Database(self.outputs, str(self.scratch))
         self.reviewing = [
             Reviewing(output, n, self.database, reviewer) for n, output in enumerate(self.outputs)
         ]
@@ -70,7 +70,7 @@ class Viewer:
     @property
     def scratch(self) -> Path:
         """A folder that only this user can read, and that is removed at the end."""
-        return Path(self._scratch.name)
+        return self._scratch.path
 
     def app(self, token: str, port: int) -> ASGIApp:
         """The application, guarded."""

@@ -1,4 +1,5 @@
-"""The temporary folder of a run: everything of the run goes there, and nothing of it stays."""
+"""The temporary folders of a run: everything of the run goes there, and nothing of it stays on any
+node."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from internvl_ops.models.checkpoints.config import Checkpoint
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger, State
 from pipelines.run_folder import run_folder
+from testing.cluster import ROOT, wait_for
 
 HOLD = """
 import sys, tempfile
@@ -59,13 +62,12 @@ def test_what_a_run_and_its_processes_leave_behind_is_gone_with_it(base: Path) -
     assert os.environ["TMPDIR"] == str(base)
 
 
-def test_what_a_killed_run_left_the_next_one_removes(base: Path, other_run) -> None:
+def test_a_killed_run_leaves_nothing(base: Path, other_run) -> None:
     process, folder = other_run
+    assert (folder / "sub").is_dir()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert folder.is_dir()
-    with run_folder():
-        assert not folder.exists()
+    wait_for("the folder to go", lambda: not list(base.iterdir()))
 
 
 def test_a_run_that_lives_keeps_its_folder(base: Path, other_run) -> None:
@@ -99,3 +101,78 @@ def test_the_ledgers_file_has_no_name(base: Path) -> None:
     ledger.written([unit_key(name) for name in ids[:-1]], State.RESULT)
     assert list(base.iterdir()) == []
     assert ledger.lost() == [len(ids) - 1]
+
+
+NODE = """
+import sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(
+    initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20}
+)
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory):
+    """A cluster that was there before any job, its address, and its node's temporary folder."""
+    folder = tmp_path_factory.mktemp("node")
+    process = subprocess.Popen(
+        [sys.executable, "-c", NODE],
+        env={**os.environ, "TMPDIR": str(folder), "RAY_worker_niceness": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip(), folder
+    process.communicate("")
+
+
+class Job:
+    """A job on the cluster of `node`, whose engine leaves files behind; it waits for ``hold`` to
+    go."""
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint, address: str) -> None:
+        self.temporary, self.asked, self.hold = (
+            folder / name for name in ("driver", "asked", "hold")
+        )
+        self.temporary.mkdir()
+        self.hold.touch()
+        arguments = [folder, checkpoint.model, address]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.pipelines.leaving", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(self.temporary), "RAY_ADDRESS": ""},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for("the engine", lambda: self.asked.exists() or self.process.poll() is not None)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_job_leaves_nothing_on_the_nodes_of_its_cluster(
+    tmp_path: Path, checkpoint: Checkpoint, node: tuple[str, Path], killed: bool
+) -> None:
+    address, folder = node
+    job = Job(tmp_path, checkpoint, address)
+    try:
+        left = list(folder.rglob("pymp-*"))
+        assert len(left) == 1, job.process.communicate()[1]
+        assert job.temporary not in left[0].parents
+        if killed:
+            job.process.kill()
+        else:
+            job.hold.unlink()
+        _, said = job.process.communicate()
+        assert job.process.returncode == (-signal.SIGKILL if killed else 0), said
+        wait_for("the node's folders to go", lambda: not list(folder.iterdir()))
+        wait_for("the driver's folder to go", lambda: not list(job.temporary.iterdir()))
+    finally:
+        job.process.kill()
+        job.process.communicate()
