@@ -33,8 +33,8 @@ for _ in 1 2 3 4 5 6; do rm -rf -- "$1" && exit; sleep 1; done ) &"""
 
 
 class ScratchFolder:
-    """A new temporary folder, which is removed by `cleanup`, at the end of a ``with`` block, or when
-    nobody has the object any more.
+    """A new temporary folder. `cleanup` removes it, and so does the end of a ``with`` block, or the
+    end of the last reference to it.
 
     If the process is killed, the next folder that any process of the same user makes on this
     machine, in the same place, takes this one away.

@@ -89,7 +89,7 @@ def task_in_own_folder(function: Callable[..., Any]) -> Callable[..., Any]:
 def actor_in_own_folder(actor: type) -> type:
     """``actor``, whose constructor first calls `worker_folder`; Ray shows it by the same name."""
 
-    class InOwnFolder(actor):  # type: ignore[misc]
+    class InOwnFolder(actor):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             worker_folder()
             super().__init__(*arguments, **named)

@@ -27,7 +27,7 @@ class StandInThatLeavesFiles(StandInEngine):
     async def generate(
         self, request: Request, sampling: Sampling, watch: Watch | None = None
     ) -> Completion:
-        Path(tempfile.mkdtemp(prefix="pymp-"), "socket").touch()
+        Path(tempfile.mkdtemp(prefix="left-"), "socket").touch()
         (self._folder / "asked").touch()
         while (self._folder / "hold").exists():
             await asyncio.sleep(0.05)
