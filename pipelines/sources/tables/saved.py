@@ -35,7 +35,12 @@ def inspect(
             f"--input {options.uri}: this dataset was saved with a selection of its rows. Save it"
             " anew: load_from_disk(path).flatten_indices().save_to_disk(other)."
         )
-    names = [file["filename"] for file in state.get("_data_files") or ()]
+    names = _names(state)
+    if not names:  # save_to_disk names at least one, even of no rows
+        raise ConfigurationError(
+            f"--input {options.uri}: its state.json names no data-*.arrow files in _data_files, so"
+            " it is not known what belongs to the dataset. Save it anew with save_to_disk."
+        )
     if any("/" in name or name.startswith("..") for name in names):
         raise ConfigurationError(
             f"--input {options.uri}: state.json names files outside of the folder."
@@ -61,6 +66,14 @@ def inspect(
 def narrow(plan: SourcePlan) -> SourcePlan:
     """The plan as it is: nothing is known of the files."""
     return plan
+
+
+def _names(state: dict[str, Any]) -> list[str]:
+    """Names of the Arrow files; none if they are not written as `datasets` writes them."""
+    files = state.get("_data_files")
+    named = [file.get("filename") for file in files or () if isinstance(file, dict)]
+    names = [name for name in named if isinstance(name, str)]
+    return names if isinstance(files, list) and len(names) == len(files) else []
 
 
 def _root(options: SourceOptions) -> str:

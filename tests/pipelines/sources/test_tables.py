@@ -269,6 +269,22 @@ def test_a_saved_dataset_of_several_splits(tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path / "one")) == 3
 
 
+@pytest.mark.parametrize(
+    "state", ["{}", '{"_data_files": null}', '{"_data_files": [{"name": "a"}]}', "[]"]
+)
+def test_a_saved_dataset_that_names_no_files_is_not_taken_for_an_empty_one(
+    tmp_path: Path, state: str
+) -> None:
+    folder = saved(tmp_path / "s", ROWS)
+    (folder / "state.json").write_text(state)
+    with pytest.raises(ConfigurationError, match=r"names no data-\*.arrow files.*Save it anew"):
+        plan_of(folder)
+
+
+def test_a_saved_dataset_of_no_rows_has_none(tmp_path: Path) -> None:
+    assert len(read_manifest(saved(tmp_path / "s", ROWS.slice(0, 0)))) == 0
+
+
 def test_the_rows_before_damage_are_read(tmp_path: Path) -> None:
     folder = saved(tmp_path / "s", ROWS)
     path = next(folder.glob("*.arrow"))
