@@ -31,7 +31,8 @@ from examples.nano import evaluate, held_out, train
 from examples.nano.held_out import Asked
 from internvl_ops.metrics import edits, iou
 from internvl_ops.tasks.boxes import parse_boxes
-from testing.cluster import ROOT, filesystem, s3_server
+from testing.cluster import ROOT, filesystem
+from testing.object_store import object_store
 
 CHECKPOINT = ROOT / "examples" / "nano" / "checkpoint"
 TILES = ("--max-tiles", str(train.MAX_TILES))
@@ -126,7 +127,9 @@ def measure(count: int, tasks: Sequence[str], say: Callable[[str], None]) -> dic
     found: dict[str, Any] = {"weights_sha256": weights_sha256(), "machine": records.machine()}
     given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     with (
-        nullcontext(given) if "AWS_ENDPOINT_URL" in given else s3_server() as environment,
+        nullcontext(given)
+        if "AWS_ENDPOINT_URL" in given
+        else object_store(own_process=True) as environment,
         tempfile.TemporaryDirectory() as scratch,
     ):
         os.environ.update(environment)

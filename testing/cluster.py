@@ -12,8 +12,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import s3fs
@@ -40,28 +38,6 @@ def wait_for(what: str, condition, seconds: float = 600) -> None:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def s3_server() -> Iterator[dict[str, str]]:
-    """moto's S3 server in a process of its own; yields the environment that leads to it."""
-    port = free_port()
-    server = subprocess.Popen(
-        [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for("moto's S3 server", lambda: listens(port))
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test-secret-9f2c",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-    finally:
-        server.kill()
-        server.wait()
 
 
 def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:

@@ -12,8 +12,24 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def object_store() -> Iterator[str]:
-    """Runs the store; yields its address."""
+def object_store(*, own_process: bool = False) -> Iterator[dict[str, str]]:
+    """Runs the store; yields the environment that leads to it.
+
+    Args:
+        own_process: Whether it runs in a process of its own, for clients in other processes, or
+            that block this one while they wait. In this one it starts sooner.
+    """
+    with _process() if own_process else _thread() as address:
+        yield {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing-secret-9f2c",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def _thread() -> Iterator[str]:
     from moto.server import ThreadedMotoServer  # half a second, and few tests need it
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -24,9 +40,7 @@ def object_store() -> Iterator[str]:
 
 
 @contextmanager
-def object_store_process() -> Iterator[str]:
-    """The same in a process of its own, for clients that block this one while they wait; yields its
-    address."""
+def _process() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -159,19 +159,8 @@ def _make_bucket(store: Any, name: str) -> None:
         store.fs.mkdir(name)
 
 
-@contextmanager
-def _amazon_s3() -> Iterator[dict[str, str]]:
-    with object_store() as address:
-        yield {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing-secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-
-
 _EMULATORS: dict[str, Callable[[], AbstractContextManager[dict[str, str]]]] = {
-    "s3": _amazon_s3,
+    "s3": object_store,
     "gs": google_cloud_storage,
     "az": azure_blob_storage,
     "oss": alibaba_oss,

@@ -36,9 +36,10 @@ import psutil
 import pyarrow.parquet as pq
 
 from testing import engine_faults
-from testing.cluster import ROOT, filesystem, s3_server
+from testing.cluster import ROOT, filesystem
 from testing.datasets import write_dataset
 from testing.faulty_proxy import FaultyProxy
+from testing.object_store import object_store
 
 MARK = "INTERNVL_CHAOS"  # in the environment of every process that is ours to kill
 FILES = 120
@@ -391,7 +392,11 @@ def differences(fs: Any, bucket: str) -> list[str]:
 @contextmanager
 def store() -> Iterator[dict[str, str]]:
     real = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    with nullcontext(real) if os.environ.get("TEST_S3") == "real" else s3_server() as environment:
+    with (
+        nullcontext(real)
+        if os.environ.get("TEST_S3") == "real"
+        else object_store(own_process=True) as environment
+    ):
         yield environment
 
 

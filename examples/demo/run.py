@@ -10,13 +10,11 @@ examples/nano/checkpoint`.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from pipelines.commands.job import check_job
-from pipelines.interruption import phase
 from pipelines.options.command_line import build_options, show
 from pipelines.options.tasks import job_options
 from pipelines.report.logs import configure
@@ -52,21 +50,14 @@ def main() -> int:
         options = build_options(cls, {**values, "model": str(MODEL), "overwrite": True})
         made.append((options, *check_job(options, cls.make_task), said))
     # Ray takes seconds to import; what is wrong is said before.
-    from pipelines import cluster
-    from pipelines.annotate import annotate
-    from pipelines.held_engines import HeldEngines
-    from pipelines.run_folder import run_folder
+    from pipelines.job_series import job_series
 
-    first = made[0][0]
-    # The engine must have room for the largest pictures of any job.
-    held = HeldEngines(max((one[0] for one in made), key=lambda options: options.max_tiles))
     status = 0
-    with run_folder(), phase("holding"), cluster.session(first), contextlib.closing(held):
+    with job_series(made[0][0], [one[0] for one in made]) as run_job:
         for options, plan, checkpoint, task, said in made:
             if said:
                 show(said)
-            with phase("holding"):
-                record = annotate(options, plan, checkpoint, task, held=held)
+            record = run_job(options, plan, checkpoint, task)
             show(record.summary())
             status = max(status, record.exit_status)
     return status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
@@ -232,24 +231,15 @@ def _ask_servers(jobs: list[Job]) -> None:
 
 def _run(options: EvaluateJobOptions, jobs: list[Job], absent: list[str]) -> int:
     """Runs the jobs; returns the worst of their exit statuses."""
-    import ray
-
-    from pipelines import cluster
-    from pipelines.annotate import annotate
-    from pipelines.held_engines import HeldEngines
-    from pipelines.run_folder import run_folder
+    from pipelines.job_series import job_series
 
     status = 0
     figures: dict[str, dict[str, float]] = {}
     not_run = dict.fromkeys(absent, "no data given")
-    # The engines must have room for the largest pictures of any benchmark.
-    held = HeldEngines(max((job.options for job in jobs), key=lambda one: one.max_tiles))
-    folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
-    with phase("holding"), folder, cluster.session(options), contextlib.closing(held):
+    with job_series(options, [job.options for job in jobs]) as run_job:
         for number, job in enumerate(jobs, 1):
             say_now(f"{job.name}, {number} of {len(jobs)}")
-            with phase("holding"):
-                record = annotate(job.options, job.plan, job.checkpoint, job.task, held=held)
+            record = run_job(job.options, job.plan, job.checkpoint, job.task)
             status = max(status, record.exit_status)
             if not options.quiet or record.exit_status:
                 show(record.summary())

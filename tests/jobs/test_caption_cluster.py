@@ -13,8 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.metrics import METRICS
-from testing.cluster import RayHead, filesystem, s3_server, wait_for
+from testing.cluster import RayHead, filesystem, wait_for
 from testing.datasets import write_dataset
+from testing.object_store import object_store
 
 GOOD = 240
 
@@ -24,7 +25,7 @@ def store():
     if os.environ.get("TEST_S3") == "real":  # make test-s3
         yield {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         return
-    with s3_server() as environment:
+    with object_store(own_process=True) as environment:
         yield environment
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from testing.cluster import ROOT, filesystem, s3_server, wait_for
+from testing.cluster import ROOT, filesystem, wait_for
 from testing.datasets import write_images
+from testing.object_store import object_store
 from testing.tiny.encoders import make_tiny_internvit
 
 PICTURES = 2000
@@ -25,7 +26,7 @@ def test_killed_and_started_again_every_picture_has_one_vector(
     model = make_tiny_internvit(tmp_path / "model")
     write_images(tmp_path / "in", PICTURES, large=0)
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    with s3_server() as environment:
+    with object_store(own_process=True) as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         fs = filesystem(environment)

@@ -15,20 +15,16 @@ from testing.object_store import object_store
 
 
 @pytest.fixture(scope="module")
-def s3_address() -> Iterator[str]:
-    with object_store() as address:
-        yield address
+def s3_environment() -> Iterator[dict[str, str]]:
+    """Variables that lead to an object store."""
+    with object_store() as environment:
+        yield environment
 
 
 @pytest.fixture
-def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def s3_client(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the store for the test itself; the environment is set for the code under test."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_address,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in s3_environment.items():
         monkeypatch.setenv(name, value)
     # one of another test knows another endpoint
     fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -328,8 +328,8 @@ class TestDataUris:
 class TestS3:
     @pytest.fixture(scope="class")
     def endpoint(self):
-        with object_store() as address:
-            yield address
+        with object_store() as environment:
+            yield environment["AWS_ENDPOINT_URL"]
 
     @pytest.fixture
     def store(self, endpoint, monkeypatch):

@@ -17,7 +17,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.aws import object_store_options
 from internvl_ops.tasks import caption
 from pipelines.exports.target import Target
-from testing.object_store import object_store_process
+from testing.object_store import object_store
 from tests.pipelines.exports.outputs import exported, write_output
 from tests.pipelines.manifests import plan_of, read_plan
 
@@ -25,10 +25,10 @@ IMAGE = pa.schema([("image", pa.string())])
 
 
 @pytest.fixture(scope="module")
-def s3_address() -> Iterator[str]:
+def s3_environment() -> Iterator[dict[str, str]]:
     # the libraries of tables wait for it with Python's lock held
-    with object_store_process() as address:
-        yield address
+    with object_store(own_process=True) as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_tables(source: str, bucket: str) -> None:
     assert lance.dataset(f"{bucket}/lance", storage_options=options).count_rows() == 5
     hint = read(f"{bucket}/iceberg/metadata/version-hint.text").decode()
     properties = {"s3.endpoint": options["aws_endpoint"], "s3.access-key-id": "testing"}
-    properties |= {"s3.secret-access-key": "testing-secret", "s3.region": "us-east-1"}
+    properties |= {"s3.secret-access-key": "testing-secret-9f2c", "s3.region": "us-east-1"}
     place = f"{bucket}/iceberg/metadata/{hint}.metadata.json"
     assert len(StaticTable.from_metadata(place, properties).scan().to_arrow()) == 5
     for to in ("delta", "lance", "iceberg"):  # and as input again

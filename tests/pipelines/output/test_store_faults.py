@@ -25,12 +25,14 @@ FIFTH = 0.2
 
 
 @pytest.fixture
-def proxy(bucket: str, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+def proxy(
+    bucket: str, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyProxy]:
     """In front of the store, and doing nothing yet."""
     wait = patience._wait
     # the store does not need to rest
     monkeypatch.setattr(patience, "_wait", lambda attempt: wait(min(attempt, 1)))
-    with FaultyProxy(s3_address) as proxy:
+    with FaultyProxy(s3_environment["AWS_ENDPOINT_URL"]) as proxy:
         proxy.stall_s = 0.5
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -127,7 +127,7 @@ def test_what_is_not_there(bucket, uri: str, says: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         plan_of(uri)
     assert says in str(caught.value)
-    assert "testing-secret" not in str(caught.value)
+    assert "testing-secret-9f2c" not in str(caught.value)
 
 
 def test_an_endpoint_that_does_not_answer(bucket, monkeypatch: pytest.MonkeyPatch) -> None:
