@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import records
 from examples.nano import evaluate, held_out, train
+from examples.nano import model as nano_model
 from examples.nano.held_out import Asked
 from internvl_ops.metrics import edits, iou
 from internvl_ops.tasks.boxes import parse_boxes
@@ -35,7 +36,7 @@ from testing.cluster import ROOT, filesystem
 from testing.object_store import object_store
 
 CHECKPOINT = ROOT / "examples" / "nano" / "checkpoint"
-TILES = ("--max-tiles", str(train.MAX_TILES))
+TILES = ("--max-tiles", str(nano_model.MAX_TILES))
 # Task -> name of its figure, aim if there is one, job, column of the answer.
 FIGURES: dict[str, tuple[str, float | None, str, str]] = {
     "caption": ("caption_exact_match", 0.9, "caption_dataset.py", "caption"),

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import records
 from examples.nano import benchmarks, draw, evaluate, train
+from examples.nano import model as nano_model
 from examples.nano.held_out import true_box
 from internvl_ops.evaluation import BENCHMARKS, Sample
 from internvl_ops.tasks.base import without_marks
@@ -45,7 +46,7 @@ def through_the_job(name: str, data: Path, output: Path) -> dict[str, Any]:
         "--output",
         output,
     ]
-    command += ["--model", CHECKPOINT.relative_to(ROOT), "--max-tiles", train.MAX_TILES]
+    command += ["--model", CHECKPOINT.relative_to(ROOT), "--max-tiles", nano_model.MAX_TILES]
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
     return json.loads((output / "evaluation" / "scores.json").read_text())
 

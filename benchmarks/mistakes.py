@@ -19,7 +19,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.accuracy import score
-from examples.nano import held_out, train
+from examples.nano import held_out
+from examples.nano import model as nano_model
 from examples.nano.held_out import Asked
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
@@ -158,7 +159,7 @@ class Guard:
         folder = self._folder / name
         options = DecodeOptions(
             kind="video" if name == "video" else "image",
-            image=ImageOptions(max_tiles=train.MAX_TILES),
+            image=ImageOptions(max_tiles=nano_model.MAX_TILES),
         )
         preparer = Preparer(
             checkpoint, (ReadPolicy(str(folder)), options, ReadLimits()), sampling=Sampling()

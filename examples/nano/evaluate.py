@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.nano import draw, train
+from examples.nano import draw, lessons, train
+from examples.nano import model as nano_model
 from examples.nano.held_out import FIRST_SEED, true_box
 from internvl_ops.metrics import edits, iou
 
@@ -25,15 +26,19 @@ LONGEST = 80  # tokens of an answer
 BATCH = 50  # samples asked at once
 
 
-def ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
+def ask(
+    model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[draw.Sample]
+) -> list[str]:
     """Greedy answers, special tokens kept, in the order of the samples."""
     batches = (samples[at : at + BATCH] for at in range(0, len(samples), BATCH))
     return [answer for batch in batches for answer in _ask(model, asker, batch)]
 
 
 @torch.inference_mode()
-def _ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
-    tiles = [train.tiles_of(sample) for sample in samples]
+def _ask(
+    model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[draw.Sample]
+) -> list[str]:
+    tiles = [lessons.tiles_of(sample) for sample in samples]
     prompts = [asker.prompt(sample, parts) for sample, parts in zip(samples, tiles, strict=True)]
     visual = [model.see(torch.from_numpy(np.concatenate(parts))).flatten(0, 1) for parts in tiles]
     expected = [asker.answer(sample)[0] for sample in samples]
@@ -62,8 +67,8 @@ def _ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sampl
 
 
 def _next(
-    model: train.NanoInternVL,
-    asker: train.Asker,
+    model: nano_model.NanoInternVL,
+    asker: lessons.Asker,
     prompts: list[np.ndarray],
     visual: list[Any],
     answers: list[list[int]],

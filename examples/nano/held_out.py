@@ -62,7 +62,7 @@ def samples(task: str) -> Iterator[draw.Sample]:
 
 def spans_tiles(sample: draw.Sample) -> bool:
     """Whether a line of text lies in more than one column of tiles."""
-    from examples.nano.train import MAX_TILES, TILE
+    from examples.nano.model import MAX_TILES, TILE
     from internvl_ops.media.tiling import choose_grid
 
     picture = sample.pictures[0]

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from examples.nano import draw, evaluate, train
+from examples.nano import draw, evaluate, lessons, train
+from examples.nano import model as nano_model
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
@@ -44,10 +45,13 @@ def test_every_shape_is_told_in_a_cell_that_shows_its_colour() -> None:
     checked = 0
     for seed in range(40):
         sample = draw.draw("clutter", seed)
-        tiles, told = train.tiles_of(sample)[0], train.Told(sample.pictures[0], train.MAX_TILES)
+        tiles, told = (
+            lessons.tiles_of(sample)[0],
+            lessons.Told(sample.pictures[0], nano_model.MAX_TILES),
+        )
         assert len(told.things) == len(tiles)
         for tile, cell in zip(*np.nonzero(told.things[..., 0] > 0), strict=True):
-            x1, y1, x2, y2 = told.things[tile, cell, 2:] / 100 * train.TILE
+            x1, y1, x2, y2 = told.things[tile, cell, 2:] / 100 * nano_model.TILE
             middle = tiles[tile, :, int((y1 + y2) / 2), int((x1 + x2) / 2)]
             colours = list(draw.COLOURS.values())
             nearest = int(np.abs(np.array(colours) - middle).sum(1).argmin())
@@ -60,10 +64,12 @@ def test_every_shape_is_told_in_a_cell_that_shows_its_colour() -> None:
 def test_letters_are_told_in_reading_order_across_tiles() -> None:
     for seed in range(30):
         sample = draw.draw("ocr", seed)
-        told = train.Told(sample.pictures[0], train.MAX_TILES)
+        told = lessons.Told(sample.pictures[0], nano_model.MAX_TILES)
         line = sample.answer.split("\n")[0]
         cells = [told.cells["glyphs", index] for index in range(len(line))]
-        columns = [cell // train.TOKENS * train.SIDE + cell % train.SIDE for cell in cells]
+        columns = [
+            cell // nano_model.TOKENS * nano_model.SIDE + cell % nano_model.SIDE for cell in cells
+        ]
         assert columns == sorted(columns)  # tiles of one row stand side by side
 
 
@@ -79,7 +85,7 @@ def test_the_files_are_a_checkpoint_whose_tokens_give_the_texts_back(tmp_path: P
         "internvl2_5",
     )
     tokenizer = Tokenizer(checkpoint)
-    for task in train.MIXTURE:
+    for task in lessons.MIXTURE:
         answer = draw.draw(task, 1).answer
         assert tokenizer.decode(tokenizer.encode(answer), keep_special=True) == answer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples.nano import draw, evaluate, train
+from examples.nano import draw, evaluate, lessons, train
 from examples.nano.held_out import FIRST_SEED
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
@@ -35,7 +35,7 @@ def test_the_engine_gives_the_answers_of_plain_torch(engine: RunningEngine) -> N
     expected = evaluate.ask(model, asker, samples)
 
     async def answer(number: int, sample: draw.Sample) -> str:
-        tiles = train.tiles_of(sample)
+        tiles = lessons.tiles_of(sample)
         counts = [len(part) for part in tiles]
         rendered = asker.renderer.render(sample.question, counts, media=sample.media)
         hashes = [f"{number} {place}" for place in range(len(tiles))]
