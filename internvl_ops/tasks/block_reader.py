@@ -193,13 +193,9 @@ class BlockReader:
             ends = [tag.end() for tag in _CELL_ENDS.finditer(text)]
             blank = _BLANK.search(text, ends[-1] if ends else 0)
             rest = text[ends[-1] :] if ends else ""
-            end = (
-                ends[-1]
-                if ends and "<t" not in rest.lower()
-                else len(text)
-                if blank is None
-                else blank.start()
-            )
+            end = len(text) if blank is None else blank.start()
+            if ends and "<t" not in rest.lower():
+                end = ends[-1]
         lines = text[end:].split("\n")
         self._lines, self._raw = deque(map(str.strip, lines)), deque(lines)
         table = html_table(text[:end])
