@@ -11,7 +11,8 @@ class LeftOut(Exception):
     """A row has no place in a form.
 
     Args:
-        reason: One word of those in `REASONS`, or ``fetch_`` and the kind of an error.
+        reason: One word of those in `REASONS`, or ``fetch_`` or ``render_`` and the kind of an
+            error.
     """
 
     def __init__(self, reason: str) -> None:
@@ -49,6 +50,7 @@ REASONS = {
         " about"
     ),
     "fetch_…": "the media could not be fetched; the kind of the error follows",
+    "render_…": "the page could not be rendered again; the kind of the error follows",
 }
 
 

@@ -14,6 +14,7 @@ from internvl_ops.stores.base import Settings
 from pipelines.exports.answers import OutputView
 from pipelines.exports.counts import LeftOut
 from pipelines.exports.options import ExportOptions
+from pipelines.exports.pages import PageRenderer
 from pipelines.sources.options import MEDIA_SUFFIXES
 from pipelines.wiring.media import policy_of
 
@@ -49,11 +50,14 @@ class MediaFetcher:
         self._fetcher = Fetcher(
             self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout
         )
+        self._limits = {"max_bytes": options.max_bytes, "timeout_s": options.fetch_timeout}
+        self._pages: PageRenderer | None = None  # started by the first page
 
     def fetched(
         self, rows: Sequence[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]]
     ) -> Iterator[tuple[dict[str, Any], list[bytes] | LeftOut]]:
-        """Each row, in order, with its media, or with the reason for which it has none.
+        """Each row, in order, with its media, or with the reason for which it has none. Of a page
+        of a document this is the page as JPEG.
 
         Args:
             rows: The rows.
@@ -62,15 +66,28 @@ class MediaFetcher:
         for start in range(0, len(rows), self._rows):
             chunk = [(row, _uris(row, uris_of)) for row in rows[start : start + self._rows]]
             wanted = list(
-                dict.fromkeys(uri for _, uris in chunk if isinstance(uris, list) for uri in uris)
+                dict.fromkeys(
+                    uri
+                    for row, uris in chunk
+                    if isinstance(uris, list) and row.get("page") is None
+                    for uri in uris
+                )
             )
             found = dict(zip(wanted, self._fetcher.fetch_many(wanted), strict=True))
             for row, uris in chunk:
-                yield row, uris if isinstance(uris, LeftOut) else self._checked(row, uris, found)
+                if isinstance(uris, LeftOut):
+                    yield row, uris
+                elif row.get("page") is not None:
+                    yield row, self._page(row, uris)
+                else:
+                    yield row, self._checked(row, uris, found)
 
     def close(self) -> None:
-        """Ends the background thread."""
+        """Ends the background thread and the renderer of pages."""
         self._fetcher.close()
+        if self._pages is not None:
+            self._pages.close()
+            self._pages = None
 
     def check(
         self, rows: Sequence[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]]
@@ -85,6 +102,14 @@ class MediaFetcher:
         refused = self.policy.explain(uris, tolerated=STRAY)
         if refused:
             raise ConfigurationError(refused)
+
+    def _page(self, row: dict[str, Any], uris: list[str]) -> list[bytes] | LeftOut:
+        if len(uris) != 1:
+            return LeftOut("bad_row")
+        if self._pages is None:
+            self._pages = PageRenderer(self.policy, **self._limits)
+        page = self._pages.page(row, uris[0])
+        return page if isinstance(page, LeftOut) else [page]
 
     def _checked(
         self, row: dict[str, Any], uris: list[str], found: dict[str, bytes | UnitError]

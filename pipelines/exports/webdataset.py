@@ -104,8 +104,6 @@ class Webdataset(NumberedForm):
         return dict(zip(suffixes, media, strict=True)) | said
 
     def _uris(self, row: dict[str, Any]) -> list[str]:
-        if row.get("page") is not None:
-            raise LeftOut("document_page")
         if row.get("clip_start") is not None:
             raise LeftOut("video_clip")
         return self.media.uris(row)

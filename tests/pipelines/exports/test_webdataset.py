@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import webdataset
+from PIL import Image
 
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.tasks import ask, caption
+from internvl_ops.tasks import ask, caption, ocr
 from pipelines.sources import SourceOptions, plan_source, read_split
+from testing.corpus_documents import Document, make
 from tests.pipelines.exports.outputs import exported, tree, write_output
 
 IMAGE = pa.schema([("image", pa.string())])
@@ -59,6 +62,39 @@ def test_samples_hold_media_columns_and_the_answer(tmp_path: Path, media: Path) 
     decoded = next(iter(webdataset.WebDataset(shard, shardshuffle=False).decode(only=["json"])))
     assert decoded["json"]["id"] == "a/row.0"
     assert decoded["json"]["model"] == "tiny"
+
+
+def test_pages_of_documents_are_rendered_again(tmp_path: Path) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name in ("a.pdf", "b.pdf"):
+        (folder / name).write_bytes(make(Document(pages=2, size=(360, 720))))
+    with Fetcher(ReadPolicy(str(folder))) as fetcher:
+        versions = fetcher.versions_now(["a.pdf", "b.pdf"])
+    given = [
+        {"id": f"{name}#page={page}", "document": name, "page": page, "source_version": version}
+        | {"response": "text", "text": "text"}
+        for name, version in zip(("a.pdf", "b.pdf"), versions, strict=True)
+        for page in (1, 2, 3)
+    ]
+    (folder / "b.pdf").write_bytes(make(Document(pages=2, size=(360, 700))))
+    manifest = pa.schema([("document", pa.string())])
+    write_output(
+        tmp_path / "out",
+        ocr(),
+        given,
+        manifest=manifest,
+        kind="document",
+        explodes=True,
+        base=folder,
+    )
+    counts = exported(tmp_path / "out", tmp_path / "web", "webdataset")
+    assert counts.out == {"train": 2}
+    assert counts.left_out == {"render_bad_row": 1, "changed": 3}
+    pages = samples(tmp_path / "web")
+    assert [Image.open(io.BytesIO(page["jpg"])).size for page in pages] == [(1000, 2000)] * 2
+    assert pages[0]["jpg"] != pages[1]["jpg"]
+    assert [page["txt"] for page in pages] == [b"text"] * 2
 
 
 def test_several_images_and_text_alone(tmp_path: Path, media: Path) -> None:
