@@ -40,7 +40,10 @@ REASONS = {
         "the trainer cannot open the address of the media: http(s), or S3 where the others are"
         " local"
     ),
-    "document_page": "the row is a page of a document, and the form needs an image file",
+    "document_page": (
+        "the row is a page of a document, and the form needs an image file; `sft`, `llava` and"
+        " `sharegpt` make one with `--media copy`"
+    ),
     "video_clip": "the row is a clip, and the form would repeat its whole video for each one",
     "bad_row": (
         "the values of the row are not as a job writes them; the log says of each what is wrong"

@@ -75,7 +75,7 @@ class ConversationForm(RecordForm):
         return self.conversations.turns(row, 0 if video else len(uris), video=video), uris, video
 
     def _uris(self, row: dict[str, Any]) -> list[str]:
-        if row.get("page") is not None:
+        if row.get("page") is not None and self.copies is None:
             raise LeftOut("document_page")
         return self.media.uris(row)
 
@@ -93,7 +93,9 @@ class Sft(ConversationForm):
                 record["clip"] = [row["clip_start"], row["clip_end"]]
         elif paths:
             record["image"] = paths[0] if len(paths) == 1 else paths
-            if len(paths) == 1 and row.get("width") and row.get("height"):
+            # A copy of a page has another size than the page had when it was asked about.
+            whole = len(paths) == 1 and row.get("page") is None
+            if whole and row.get("width") and row.get("height"):
                 record |= {"width": row["width"], "height": row["height"]}
         record["conversations"] = in_roles(turns)
         return self.kept(row) | record

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ask, caption, ground, ocr, several
+from testing.corpus_documents import Document, make
 from tests.pipelines.exports.internvl_loader import load_meta
 from tests.pipelines.exports.outputs import exported, write_output
 
@@ -249,7 +251,7 @@ def test_media_on_s3_have_whole_addresses_and_no_root(tmp_path: Path) -> None:
     assert item["image"] == "s3://bucket/data/x/a.jpg"
 
 
-def test_pages_have_no_image_file(tmp_path: Path, media: Path) -> None:
+def test_pages_have_an_image_file_where_media_are_copied(tmp_path: Path, media: Path) -> None:
     row = {
         "id": "d#page=1",
         "parent": "d",
@@ -271,6 +273,14 @@ def test_pages_have_no_image_file(tmp_path: Path, media: Path) -> None:
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert counts.left_out == {"document_page": 1}
     assert load_meta(tmp_path / "sft" / "meta.json") == {}
+    (media / "d.pdf").write_bytes(make(Document(pages=1, size=(360, 720))))
+    for form in ("sft", "llava", "sharegpt"):
+        counts = exported(tmp_path / "out", tmp_path / f"copy-{form}", form, media="copy")
+        assert counts.rows_out == 1
+        (page,) = (tmp_path / f"copy-{form}" / "media").rglob("*.jpg")
+        assert Image.open(page).size == (1000, 2000)
+    (samples,) = load_meta(tmp_path / "copy-sft" / "meta.json").values()
+    assert len(samples) == 1
 
 
 def test_columns_are_kept_beside_the_conversation(tmp_path: Path, media: Path) -> None:
