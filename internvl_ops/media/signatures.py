@@ -140,6 +140,11 @@ ZIPPED = (
     (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
     (b"FixedDocumentSequence", "an XPS document"),
 )
+# Programs that convert those of them which only a library under the AGPL draws.
+MENDS = {
+    b"application/epub+zip": "convert it to PDF, as ebook-convert of Calibre does",
+    b"FixedDocumentSequence": "convert it to PDF, as xpstopdf of libgxps does",
+}
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 HEIF_BRANDS = frozenset(
     {b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"vvic", b"avci", b"avcs", b"jpeg", b"j2ki"}

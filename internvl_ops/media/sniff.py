@@ -15,6 +15,7 @@ from internvl_ops.media.signatures import (
     HEIF_BRANDS,
     IMAGE_COLUMN,
     IMAGES,
+    MENDS,
     OFFICE_FORMATS,
     OTHERS,
     RAW,
@@ -171,7 +172,7 @@ def _zipped(data: bytes) -> Sniffed:
     head, tail = data[: 64 << 10], data[-(64 << 10) :]
     for mark, name in ZIPPED:
         if mark in head or mark in tail:
-            return Sniffed(name, "other", "convert it to PDF, or to images")
+            return Sniffed(name, "other", MENDS.get(mark, "convert it to PDF, or to images"))
     return Sniffed(
         "a ZIP archive",
         "other",

@@ -192,7 +192,12 @@ class TestArchives:
             (
                 archive({"mimetype": b"application/epub+zip", "cover.png": image_file(7)}, 0),
                 "unsupported",
-                "EPUB",
+                "EPUB book, not a PDF, TIFF or CBZ; convert it to PDF, as ebook-convert",
+            ),
+            (
+                archive({"[Content_Types].xml": b"", "FixedDocumentSequence.fdseq": b""}),
+                "unsupported",
+                "XPS document, not a PDF, TIFF or CBZ; convert it to PDF, as xpstopdf",
             ),
             (
                 archive({"[Content_Types].xml": b"", "word/media/1.png": image_file(7)}),
@@ -200,7 +205,7 @@ class TestArchives:
                 "Word",
             ),
         ],
-        ids=["cut", "empty", "bomb", "wrong suffix", "EPUB", "Word"],
+        ids=["cut", "empty", "bomb", "wrong suffix", "EPUB", "XPS", "Word"],
     )
     def test_others_are_refused_in_words(self, data: bytes, kind: str, said: str) -> None:
         error = failure(data)
