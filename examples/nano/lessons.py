@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from examples.nano import draw
+from examples.nano import draw, pages
 from examples.nano.model import (
     CELL,
     IGNORED,
@@ -36,6 +36,12 @@ MIXTURE = {
     "video": 2,
     "ocr": 12,
     "letters": 2,
+}
+# What each stage is shown, by weight. Pages are taught to a model that reads lines.
+MIXTURES = {
+    "see": {"letters": 5, "ocr": 1, "clutter": 2},
+    "tell": MIXTURE,
+    "pages": {**MIXTURE, "ocr": 6, "page": 12},
 }
 
 
@@ -166,6 +172,10 @@ class Asker:
         return near, weight
 
 
+def _drawn(task: str, seed: int) -> draw.Sample:
+    return pages.draw_page(seed)[0] if task == "page" else draw.draw(task, seed)
+
+
 class Batches(Dataset):
     """Batch number n follows from the seed and n. Four at a time are drawn together and sorted by
     length."""
@@ -180,9 +190,9 @@ class Batches(Dataset):
     def _group(self, number: int) -> list[dict[str, Tensor]]:
         torch.set_num_threads(1)
         rng = random.Random(f"{self.seed} {self.stage} {number}")
-        mixture = {"letters": 5, "ocr": 1, "clutter": 2} if self.stage == "see" else MIXTURE
+        mixture = MIXTURES[self.stage]
         tasks = rng.choices(list(mixture), weights=list(mixture.values()), k=4 * self.size)
-        drawn = [self._prepare(draw.draw(task, rng.getrandbits(48))) for task in tasks]
+        drawn = [self._prepare(_drawn(task, rng.getrandbits(48))) for task in tasks]
         drawn.sort(key=lambda item: len(item["tiles"]) if self.stage == "see" else len(item["ids"]))
         batches = [self._join(drawn[at * self.size : (at + 1) * self.size]) for at in range(4)]
         rng.shuffle(batches)

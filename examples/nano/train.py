@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from examples.nano.files import write_files
-from examples.nano.lessons import SLOTS, Asker, Batches
+from examples.nano.lessons import MIXTURES, SLOTS, Asker, Batches
 from examples.nano.model import (
     IGNORED,
     NanoInternVL,
@@ -182,11 +182,11 @@ def train(stage: str, options: argparse.Namespace) -> None:
     model = NanoInternVL(asker.vocabulary).to(torch.bfloat16)
     near = asker.neighbours()
     optimizer = Optimizer(model, options.lr)
-    steps = {"see": 0, "tell": 0}
+    steps = dict.fromkeys(MIXTURES, 0)
     if (folder / "state.pt").exists():
         state = torch.load(folder / "state.pt", weights_only=True)
         optimizer.load(state)
-        steps = state["steps"]
+        steps |= state["steps"]
     elif options.start:
         optimizer.load(
             {"masters": optimizer.masters | load_file(Path(options.start) / "model.safetensors")}
@@ -212,7 +212,7 @@ def train(stage: str, options: argparse.Namespace) -> None:
             visual = model.see(batch["tiles"])
         losses = {} if options.freeze else told_losses(model, visual, batch)
         right = {}
-        if stage == "tell":
+        if stage != "see":
             more, share = tell_losses(model, visual, batch, near)
             losses.update(more)
             right["answer tokens"] = share
@@ -261,7 +261,7 @@ def load(folder: Path) -> tuple[NanoInternVL, Asker]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train nano-InternVL.")
-    parser.add_argument("stage", choices=("see", "tell", "export"))
+    parser.add_argument("stage", choices=(*MIXTURES, "export"))
     parser.add_argument(
         "--state", default="nano-state", help="folder of the training state, resumed from"
     )
