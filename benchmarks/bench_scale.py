@@ -55,7 +55,7 @@ class Run:
         slow: How many times slower one of the engines is.
         start_s: Seconds until an engine is ready.
         pace: How many times slower all engines are.
-        block: Rows in a block.
+        block: Rows in a block; None for the default.
     """
 
     engines: int
@@ -65,7 +65,7 @@ class Run:
     slow: float = 1.0
     start_s: float = 0.0
     pace: float = 1.0
-    block: int = 8
+    block: int | None = None
 
     @property
     def device(self) -> Latency:
@@ -95,7 +95,8 @@ class Run:
             f"that start in {self.start_s:g} s": self.start_s != 0,
             f"each {self.pace:g} times slower": self.pace != 1,
             f"{self.in_flight} rows in flight in each": self.running != Run.running,
-            f"blocks of {self.block}": self.block != Run.block,
+            f"blocks of {self.block}": self.block is not None,
+            f"{self.fillings * self.in_flight} rows each": self.fillings != Run.fillings,
         }
         return ", ".join([name, *(what for what, so in said.items() if so)])
 
@@ -140,6 +141,7 @@ def cluster_of(nodes: int, engines: int) -> Any:
 def measure(run: Run, scratch: Path) -> dict[str, Any]:
     """The ask job's pipeline in this process."""
     from pipelines import annotate
+    from pipelines.blocks import plan_blocks, rows_of
     from pipelines.commands.job import check_job
     from pipelines.options.task_options import make_ask
     from pipelines.options.tasks import job_options
@@ -171,8 +173,11 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
             rows_per_block=run.block,
             ray_address=cluster.address,
         )
+        job = check_job(options, make_ask)
+        rows = rows_of(options, job[0])
+        blocks = plan_blocks(options, job[1], rows, run.engines, run.in_flight)
         with Usage() as usage:
-            record = annotate.annotate(options, *check_job(options, make_ask))
+            record = annotate.annotate(options, *job)
     finally:
         cluster.shutdown()
     print(record.summary(), file=sys.stderr)
@@ -193,6 +198,7 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
         "cores_busy": round(sum(used.values()) / steady_s, 2),
         "worker_mib": usage.largest_worker_mib,
         "seconds": round(record.seconds, 1),
+        "rows_per_block": blocks.rows,
     }
 
 
@@ -276,7 +282,6 @@ def as_record(run: Run, found: dict[str, Any]) -> dict[str, Any]:
         expected=run.rows,
         got=found["results"],
         **{key: value for key, value in found.items() if key not in ("rate", "results")},
-        rows_per_block=run.block,
     )
 
 
@@ -284,7 +289,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
-    parser.add_argument("--blocks", type=int, nargs="+", default=[Run.block], help="rows per block")
+    parser.add_argument("--blocks", type=int, nargs="*", help="rows per block")
+    parser.add_argument("--fillings", type=int, default=Run.fillings, help="rows of a run")
     parser.add_argument(
         "--special",
         choices=SPECIAL,
@@ -303,8 +309,8 @@ def main() -> int:
         return 0
 
     plan = [
-        Run(engines, nodes, block=block)
-        for block in arguments.blocks
+        Run(engines, nodes, block=block, fillings=arguments.fillings)
+        for block in arguments.blocks or [None]
         for engines in arguments.engines
         for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes})
     ]

@@ -18,6 +18,7 @@ from internvl_ops.preparer import MediaReader
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
+from pipelines.blocks import rows_of
 from pipelines.drive import drive
 from pipelines.held_engines import AskHeld, HeldEngines
 from pipelines.ledger.actor import start_ledger
@@ -127,7 +128,7 @@ def annotate(
             forget_parts(output, shard.of, shard.part)
         with cluster.session(options):
             workers = cluster.plan_workers(
-                options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
+                options, checkpoint, rows_of(options, plan), cluster.nodes()
             )
             record.earlier_pace = earlier_pace(output)
             record.measures = Measures(
@@ -277,7 +278,7 @@ class Graph:
             compute=TaskPoolStrategy(size=cluster.READERS),
             **READ_AHEAD,
         )
-        return in_blocks_of(rows, self.workers.rows_per_block, cluster.READERS)
+        return in_blocks_of(rows, self.workers.blocks.rows, cluster.READERS)
 
     def explode(self, files: Dataset) -> Dataset:
         """Splits documents into pages and videos into clips; leaves out those that are done
@@ -293,7 +294,7 @@ class Graph:
             compute=ActorPoolStrategy(size=max(1, self.workers.prepare_actors // 4)),
             num_cpus=0,
         )
-        return in_blocks_of(units, self.workers.rows_per_block, cluster.SPLITTERS)
+        return in_blocks_of(units, self.workers.blocks.rows, cluster.SPLITTERS)
 
     def prepare(self, units: Dataset) -> Dataset:
         """Fetches, decodes, orients, tiles and renders, in CPU actors."""
@@ -334,13 +335,14 @@ class Graph:
             "tile_size": tile_size(self.checkpoint),
             "hang_s": self.options.engine_timeout,
             "outcome": self.task.outcome,
+            "in_flight": self.workers.in_flight,
         }
         # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
         resources = {
             "num_cpus": 0 if self.workers.gpus_per_engine else self.cpus,
             "num_gpus": self.workers.gpus_per_engine,
         }
-        calls = self.workers.blocks_in_flight
+        calls = self.workers.blocks.held
         if self.held is None:
             compute = cluster.pool(self.workers.engines, calls=calls)
             return whole_blocks(

@@ -22,11 +22,11 @@ from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.gpus import find_gpu
-from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import interruption
+from pipelines.blocks import BLOCK_BYTES, Blocks, Rows, plan_blocks
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
@@ -36,15 +36,13 @@ from pipelines.wiring.engines import CPU_IN_FLIGHT, GPU_IN_FLIGHT, IN_FLIGHT, Mo
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
-# more rows are cheaper to move, but all of them wait for the slowest one: docs/benchmarks.md
-ROWS_PER_BLOCK = 8
 READERS = 2  # manifest files read in parallel; parsing is never the bottleneck
 # tasks that split exploded documents and videos into blocks; each takes one block at a time
 SPLITTERS = 8
-ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
-
+# Tiles are megabytes a picture: an engine takes those of its own node first, and others once it has
+# none there.
+NEAR_FIRST = True
 
 _TOKEN = (
     "Where the cluster authenticates by token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or"
@@ -61,12 +59,7 @@ class Workers:
     gpus_per_engine: int
     prepare_actors: int
     in_flight: int
-    rows_per_block: int
-
-    @property
-    def blocks_in_flight(self) -> int:
-        """Number of blocks that an engine holds at once."""
-        return max(1, self.in_flight // self.rows_per_block)
+    blocks: Blocks
 
 
 @contextlib.contextmanager
@@ -127,6 +120,7 @@ def _settings(options: JobOptions) -> Iterator[None]:
     # a hang.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
+    context.execution_options.actor_locality_enabled = NEAR_FIRST
     # polling costs one thread per task, and nobody reads the figure
     context.memory_usage_poll_interval_s = None
     # An actor that fails to start fails again the next time: a file is missing, or the device
@@ -213,33 +207,6 @@ def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def rows_per_block(
-    options: JobOptions, checkpoint: Model | None, media_kind: str, *, several: bool = True
-) -> int:
-    """Number of rows in a block: as many as surely stay below Ray's block size, so that no block is
-    ever split.
-
-    Ray splits a block that is too large by its bytes. If a retried task then produces other bytes,
-    Ray cuts the block elsewhere, and rows are lost. Ray never splits a block of one row.
-
-    Args:
-        options: Options of the job; ``--rows-per-block`` overrides everything else.
-        checkpoint: Gives the size of a tile.
-        media_kind: Kind of media of the units.
-        several: Whether a row may have more than one file. Each file has at least one tile, and the
-            number of files is not known, so each of these rows travels alone.
-    """
-    if options.rows_per_block is not None:
-        return options.rows_per_block
-    if several or options.engine == "openai" or checkpoint is None:
-        return 1  # such a row may be of any size, and so may a picture that is not tiled here
-    video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
-    row = (
-        video_tiles if media_kind == "video" else options.max_tiles + 1
-    ) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
-    return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
-
-
 def carry_code(task: Task) -> None:
     """Sends the code of a task of another module along with it, so that no worker has to import
     that module.
@@ -283,19 +250,16 @@ class NodeWatch:
 def plan_workers(
     options: JobOptions,
     checkpoint: Model | None,
-    media_kind: str,
+    rows: Rows,
     nodes: Sequence[dict[str, float]],
-    *,
-    several: bool = True,
 ) -> Workers:
     """Settles the number of actors.
 
     Args:
         options: Options of the job.
         checkpoint: Gives the size of a tile.
-        media_kind: Kind of media of the units; videos have another number of tiles.
+        rows: What is known of the rows of the run.
         nodes: Resources of each node, ``CPU`` and ``GPU``. All GPUs of one engine are on one node.
-        several: Whether a row may have more than one file.
 
     Raises:
         ConfigurationError: The cluster is too small and does not grow; the message says what is
@@ -330,12 +294,13 @@ def plan_workers(
     default_in_flight = GPU_IN_FLIGHT if per_engine else CPU_IN_FLIGHT
     if options.engine == "openai":
         default_in_flight = IN_FLIGHT
+    in_flight = options.in_flight or default_in_flight
     return Workers(
         engines=engines,
         gpus_per_engine=per_engine,
         prepare_actors=prepare_actors,
-        in_flight=options.in_flight or default_in_flight,
-        rows_per_block=rows_per_block(options, checkpoint, media_kind, several=several),
+        in_flight=in_flight,
+        blocks=plan_blocks(options, checkpoint, rows, engines, in_flight),
     )
 
 

@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from fractions import Fraction
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +27,7 @@ from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
 from pipelines.output.writer import Writer
 from pipelines.patience import patiently
+from pipelines.ray_internals import blocks_of
 from pipelines.report.engine_news import EngineNews
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.progress import ProgressLine
@@ -111,9 +111,7 @@ def _take_all(
     finished = failed = 0
     tokens = 0 if "completion_tokens" in record.task.outcome.tokens else None
     limit = ErrorLimit(record.options.max_error_rate)
-    blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    rows: pa.Table
-    for number, rows in enumerate(blocks):
+    for number, rows in enumerate(blocks_of(results)):
         if not len(rows):
             continue
         record.measures.take(rows)

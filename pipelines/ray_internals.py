@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
+import ray
 from ray.data import Dataset, TaskPoolStrategy
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
@@ -96,6 +98,17 @@ def actor_in_own_folder(actor: type) -> type:
 
     InOwnFolder.__name__ = InOwnFolder.__qualname__ = actor.__name__
     return InOwnFolder
+
+
+def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
+    """Runs ``dataset`` and yields its blocks as they are finished.
+
+    ``iter_batches`` would start four threads, and send its own statistics to an actor after each
+    block.
+    """
+    for bundle in dataset.iter_internal_ref_bundles():
+        for entry in bundle.blocks:
+            yield ray.get(entry.ref)
 
 
 def whole_blocks(

@@ -112,13 +112,12 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) 
     import ray
 
     from pipelines import cluster
+    from pipelines.blocks import rows_of
     from pipelines.commands.parts import begin_parts, run_parts
 
     with phase("holding"), cluster.session(options):
         nodes = cluster.nodes()
-        workers = cluster.plan_workers(
-            options, checkpoint, plan.media_kind, nodes, several=plan.several_media
-        )
+        workers = cluster.plan_workers(options, checkpoint, rows_of(options, plan), nodes)
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         address = ray.get_runtime_context().gcs_address
         begin_parts(options, plan)

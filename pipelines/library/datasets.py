@@ -86,6 +86,7 @@ def over_dataset(cls: type[JobOptions], data: Any, values: Mapping[str, Any]) ->
 def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
     from pipelines import cluster
     from pipelines.annotate import Graph
+    from pipelines.blocks import BLOCK_BYTES, rows_of
     from pipelines.commands.job import check_input
     from pipelines.output.continuity import Columns, own_columns_of
     from pipelines.ray_internals import in_blocks_of
@@ -100,11 +101,9 @@ def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
         ERROR_FIELD
     )
     names = column_names(plan, own)
-    workers = cluster.plan_workers(
-        options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
-    )
+    workers = cluster.plan_workers(options, checkpoint, rows_of(options, plan), cluster.nodes())
     rows = rows_per_block(
-        workers.rows_per_block, given.dataset.context.target_max_block_size, cluster.BLOCK_BYTES
+        workers.blocks.rows, given.dataset.context.target_max_block_size, BLOCK_BYTES
     )
     graph = Graph(
         options,

@@ -208,6 +208,8 @@ class SourcePlan:
         media_kind: Kind of the media.
         splits: One per manifest file, in the order of the rows.
         total_rows: Exact number of rows, if it can be known cheaply.
+        rows_about: About how many rows there are, as far as a sample tells.
+        row_bytes: Mean bytes of a row in memory, with its inline media, in the sample.
         sample_uris: Some of the media URIs, as given, for checks at start.
         details: Private data of the format's reader.
         in_path: Columns that are in the paths of the files, not in the files.
@@ -230,6 +232,8 @@ class SourcePlan:
     media_kind: MediaKind
     splits: list[Split]
     total_rows: int | None = None
+    rows_about: int = 0
+    row_bytes: int = 0
     sample_uris: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     in_path: tuple[str, ...] = ()

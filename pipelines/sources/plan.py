@@ -4,7 +4,7 @@ split."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -129,9 +129,14 @@ def _plan(options: SourceOptions) -> SourcePlan:
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
-    uris, several = _sample(plan)
+    sample = _sample(plan)
     return replace(
-        plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several
+        plan,
+        total_rows=known,
+        rows_about=sample.rows_about if known is None else known,
+        row_bytes=sample.row_bytes,
+        sample_uris=sample.uris,
+        several_media=plan.several_media or sample.several,
     )
 
 
@@ -320,20 +325,36 @@ def _limited(plan: SourcePlan) -> SourcePlan:
     return replace(plan, splits=kept)
 
 
-def _sample(plan: SourcePlan) -> tuple[list[str], bool]:
-    """Some URIs from the heads of a few files, and whether some row there has several.
+@dataclass(frozen=True)
+class _Sample:
+    """What the heads of a few files show.
 
-    One URI from each different folder comes first.
+    Args:
+        uris: Some URIs; one from each different folder comes first.
+        several: Whether some row has more than one file.
+        rows_about: Rows of the input if every file had as many as were read of these.
+        row_bytes: Mean bytes of a row in memory.
     """
+
+    uris: list[str]
+    several: bool
+    rows_about: int
+    row_bytes: int
+
+
+def _sample(plan: SourcePlan) -> _Sample:
     places: dict[str, str] = {}
     others: list[str] = []
     several = False
-    for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:
+    rows = size = 0
+    chosen = plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]
+    for split in chosen:
         tables = islice(
             _tables(plan, split, _SAMPLED_ROWS, _SAMPLED_BYTES),
             1 if plan.wanted is None else _LOOKED_AT,
         )
         for table in islice((table for table in tables if len(table)), 1):
+            rows, size = rows + len(table), size + table.nbytes
             column = table["__media"].combine_chunks()
             several = several or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1
             for media in column.flatten().to_pylist():
@@ -343,4 +364,9 @@ def _sample(plan: SourcePlan) -> tuple[list[str], bool]:
                 if place in places:
                     others.append(media["uri"])
                 places.setdefault(place, media["uri"])
-    return [*places.values(), *others][:_SAMPLED_URIS], several
+    return _Sample(
+        [*places.values(), *others][:_SAMPLED_URIS],
+        several,
+        rows_about=rows * len(plan.splits) // max(1, len(chosen)),
+        row_bytes=size // max(1, rows),
+    )

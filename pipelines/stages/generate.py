@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ CLOSING_S = 10.0  # limit for what an engine leaves to do
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
 
-    Ray calls it from many threads at once, each with a small block. All threads wait on one event
-    loop, in which the engine runs. A slow row delays only the few rows of its own block.
+    Ray calls it from many threads at once, each with a block. All threads wait on one event loop,
+    in which the engine runs. A slow row delays only the rows of its own block.
 
     Args:
         make_engine: Makes an engine that is not yet started.
@@ -39,6 +40,7 @@ class Generate:
         hang_s: As in `Recovering`.
         ledger: Receives the events of the process.
         outcome: What the answers are.
+        in_flight: Units that the engine has at once; the others of the blocks wait. None for all.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Generate:
         hang_s: float,
         ledger: Claims | None = None,
         outcome: Outcome = TEXT,
+        in_flight: int | None = None,
     ) -> None:
         self._side, self._outcome = tile_size, outcome
         self._loop = asyncio.new_event_loop()
@@ -56,6 +59,9 @@ class Generate:
         # The first request starts the engine, so a run that has nothing to do loads no model.
         self._engine = Recovering(make_engine, hang_s=hang_s)
         self._name = worker_name()
+        self._places: contextlib.AbstractAsyncContextManager[Any] = (
+            asyncio.Semaphore(in_flight) if in_flight else contextlib.nullcontext()
+        )
         self.begin(make_generator, ledger)
 
     def begin(
@@ -116,9 +122,10 @@ class Generate:
             try:
                 conversations = wire.decode_conversations(rows, row)
                 assert conversations is not None, "a row without an error is prepared"
-                return await self._generator.answer(
-                    name, conversations, wire.decode_shown(rows, row, self._side)
-                )
+                async with self._places:
+                    return await self._generator.answer(
+                        name, conversations, wire.decode_shown(rows, row, self._side)
+                    )
             except (EngineDead, ConfigurationError):
                 raise  # not the unit's fault: the job ends, and the same command resumes it
             except Exception as error:

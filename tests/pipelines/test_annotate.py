@@ -16,6 +16,7 @@ from ray.data._internal.stats import DatasetStats
 from internvl_ops.models.checkpoints.config import Checkpoint
 from pipelines import annotate
 from pipelines.annotate import Graph
+from pipelines.blocks import Blocks
 from pipelines.cluster import Workers
 from pipelines.commands.job import check_job
 from pipelines.options.task_options import make_ask, make_caption
@@ -35,7 +36,7 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     options = Options(input=str(manifest), output=str(tmp_path / "out"), model=checkpoint.model)
     plan, checkpoint_, task = check_job(options, make_caption)
     workers = Workers(
-        engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, rows_per_block=8
+        engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, blocks=Blocks(8, 64)
     )
     context = DataContext.get_current()
     nothing = Dataset(

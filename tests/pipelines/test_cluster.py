@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.checkpoints.config import Checkpoint
-from pipelines.cluster import BLOCK_BYTES, Workers, connect, plan_workers, rows_per_block
+from pipelines.blocks import Rows
+from pipelines.cluster import Workers, connect, plan_workers
 from pipelines.options.job_options import JobOptions
 
-# Ray leaves a block whole that is up to half as large again as it should be.
-RAY_SPLITS_ABOVE = 1.5 * BLOCK_BYTES
+IMAGES = Rows("image", several=False)
 
 
 def options(**given: object) -> JobOptions:
@@ -26,7 +24,7 @@ def options(**given: object) -> JobOptions:
 
 class TestSettle:
     def settle(self, checkpoint: Checkpoint, cluster: dict[str, float], **given: object) -> Workers:
-        return plan_workers(options(**given), checkpoint, "image", [cluster], several=False)
+        return plan_workers(options(**given), checkpoint, IMAGES, [cluster])
 
     @pytest.mark.parametrize(
         ("cluster", "given", "expected"),
@@ -90,12 +88,12 @@ class TestSettle:
     def test_an_engine_has_all_its_gpus_on_one_node(self, checkpoint: Checkpoint) -> None:
         nodes = [{"CPU": 16.0}, {"CPU": 8.0, "GPU": 3.0}, {"CPU": 8.0, "GPU": 3.0}]
         pairs = options(gpus_per_engine=2)
-        assert plan_workers(pairs, checkpoint, "image", nodes).engines == 2
+        assert plan_workers(pairs, checkpoint, IMAGES, nodes).engines == 2
         with pytest.raises(
             ConfigurationError,
             match="need 6 GPUs, the cluster has 6, on nodes of 3, 3, where 2 find",
         ):
-            plan_workers(options(gpus_per_engine=2, engines=3), checkpoint, "image", nodes)
+            plan_workers(options(gpus_per_engine=2, engines=3), checkpoint, IMAGES, nodes)
 
     @given(
         cpus=st.integers(0, 200),
@@ -121,73 +119,14 @@ class TestSettle:
         assert workers.engines * workers.gpus_per_engine <= gpus
         assert workers.engines + workers.prepare_actors <= cpus
         assert workers.engines == (engines or workers.engines)
-        assert (
-            min(workers.engines, workers.prepare_actors, workers.in_flight, workers.rows_per_block)
-            >= 1
-        )
-        assert workers.blocks_in_flight >= 1
+        assert min(workers.engines, workers.prepare_actors, workers.in_flight) >= 1
+        assert min(workers.blocks.rows, workers.blocks.held) >= 1
 
     def test_engines_on_gpus_hold_more_units_at_once(self, checkpoint: Checkpoint) -> None:
         on_gpu = self.settle(checkpoint, {"CPU": 8.0, "GPU": 1.0})
-        assert (on_gpu.in_flight, on_gpu.blocks_in_flight) == (512, 512 // on_gpu.rows_per_block)
+        assert (on_gpu.in_flight, on_gpu.blocks.held) == (512, 512 // on_gpu.blocks.rows)
         assert self.settle(checkpoint, {"CPU": 8.0}).in_flight == 32
-        assert self.settle(checkpoint, {"CPU": 8.0}, in_flight=3).blocks_in_flight == 1
-
-
-class TestRowsPerBlock:
-    """A block that Ray splits by its bytes may lose rows when a task is retried."""
-
-    @given(
-        max_tiles=st.integers(1, 40),
-        tile_size=st.sampled_from([28, 112, 224, 336, 448, 896, 1344]),
-        images=st.integers(1, 1000),
-    )
-    def test_the_largest_images_stay_under_rays_block_size(
-        self, checkpoint: Checkpoint, max_tiles: int, tile_size: int, images: int
-    ) -> None:
-        several = images > 1
-        rows = rows_per_block(
-            options(max_tiles=max_tiles),
-            replace(checkpoint, tile_size=tile_size),
-            "image",
-            several=several,
-        )
-        each = share_tile_budget(max_tiles, images)
-        tiles = images * (each + (each > 1))
-        assert rows == 1 or rows * tiles * 3 * tile_size**2 < RAY_SPLITS_ABOVE
-
-    @given(
-        num_frames=st.integers(1, 600),
-        fps=st.none() | st.floats(0.1, 60),
-        tile_size=st.sampled_from([112, 448]),
-    )
-    def test_so_do_videos(
-        self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int
-    ) -> None:
-        given = options(num_frames=num_frames, fps=fps)
-        rows = rows_per_block(
-            given, replace(checkpoint, tile_size=tile_size), "video", several=False
-        )
-        frames = num_frames if fps is None else 1
-        assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
-
-    def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
-        assert (
-            rows_per_block(
-                options(max_tiles=1), replace(checkpoint, tile_size=28), "image", several=False
-            )
-            == 8
-        )
-
-    @pytest.mark.parametrize("kind", ["image", "video", "document"])
-    def test_rows_of_any_number_of_files_travel_alone(
-        self, checkpoint: Checkpoint, kind: str
-    ) -> None:
-        workers = plan_workers(options(), checkpoint, kind, [{"CPU": 8.0}], several=True)
-        assert workers.rows_per_block == 1
-
-    def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3
+        assert self.settle(checkpoint, {"CPU": 8.0}, in_flight=3).blocks.held == 1
 
 
 @pytest.mark.parametrize("verbose", [False, True])

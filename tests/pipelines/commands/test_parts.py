@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
+from pipelines.blocks import Blocks
 from pipelines.cluster import Workers
 from pipelines.commands.parts import Share, begin_parts, not_done, shares
 from pipelines.options.job_options import JobOptions
@@ -35,7 +36,7 @@ def workers(engines: int, gpus_per_engine: int = 1) -> Workers:
         gpus_per_engine=gpus_per_engine,
         prepare_actors=1,
         in_flight=1,
-        rows_per_block=1,
+        blocks=Blocks(1, 1),
     )
 
 

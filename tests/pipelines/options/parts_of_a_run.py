@@ -17,6 +17,7 @@ from internvl_ops.media_reader import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines.annotate import Graph
+from pipelines.blocks import rows_of
 from pipelines.commands.job import check_job
 from pipelines.options.command_line import build_options
 from pipelines.options.rules import JOINING
@@ -50,7 +51,7 @@ class Built(Graph):
     """The stages with what they are made of, instead of Ray Data operators."""
 
     def read(self) -> Any:
-        return Described((("read", self.plan, self.columns.names, self.workers.rows_per_block),))
+        return Described((("read", self.plan, self.columns.names, self.workers.blocks.rows),))
 
     def explode(self, files: Any) -> Any:
         reader = functools.partial(MediaReader, *self.reading)
@@ -70,7 +71,7 @@ def built(
     """
     options = build_options(options_class, dict(values))
     plan, checkpoint, task = check_job(options, make_task, make_plan=make_plan, writes=False)
-    workers = cluster.plan_workers(options, checkpoint, plan.media_kind, NODES)
+    workers = cluster.plan_workers(options, checkpoint, rows_of(options, plan), NODES)
     ledger: Any = None
     columns = columns_of(OutputFolder(options.output), options, plan, task, [])
     graph = Built(options, task, plan, checkpoint, workers, ledger, columns)

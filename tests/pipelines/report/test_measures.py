@@ -17,6 +17,7 @@ from internvl_ops.models.family.registry import REGISTRY
 from internvl_ops.tasks import caption, several
 from pipelines import cluster
 from pipelines import columns as c
+from pipelines.blocks import Blocks
 from pipelines.cluster import Workers
 from pipelines.report.measures import Measures, RunSetup
 from pipelines.stages.wire import with_reading
@@ -195,7 +196,7 @@ class TestDevice:
     )
     def test_ray_knows_the_gpus(self, gpus: dict[str, float], name: str | None, why: str) -> None:
         workers = Workers(
-            engines=2, gpus_per_engine=4, prepare_actors=8, in_flight=320, rows_per_block=8
+            engines=2, gpus_per_engine=4, prepare_actors=8, in_flight=320, blocks=Blocks(8, 40)
         )
         setting = cluster.run_setup(workers, None, caption(), {"CPU": 64, "GPU": 8, **gpus})
         assert setting.gpus == 8
@@ -204,7 +205,7 @@ class TestDevice:
 
     def test_several_tasks_share_a_cache(self) -> None:
         workers = Workers(
-            engines=1, gpus_per_engine=0, prepare_actors=1, in_flight=32, rows_per_block=8
+            engines=1, gpus_per_engine=0, prepare_actors=1, in_flight=32, blocks=Blocks(8, 40)
         )
         both = several([caption()])
         assert cluster.run_setup(workers, SimpleNamespace(), both, {"CPU": 2}).cost is None  # type: ignore[arg-type]
