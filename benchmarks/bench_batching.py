@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks import records
 from internvl_ops.engines.base import Request, Sampling
+from pipelines.blocks import WAITING
 from testing.stand_in import Latency, StandInEngine
 
 # A step of 20 ms with 256 running, and 3,400 prompt tokens in 20 ms; a hundred times quicker than
@@ -34,6 +35,7 @@ ROWS = 8000
 LONGEST = 512
 FLIGHTS, BLOCKS = (128, 256, 320, 512, 1024), (1, 8, 40)
 USUAL = (512, 8)  # as the pipeline does it on a GPU
+HELD_BLOCKS = (16, 64)
 
 
 def lengths() -> np.ndarray:
@@ -42,24 +44,32 @@ def lengths() -> np.ndarray:
     return np.clip(drawn, 4, LONGEST).astype(np.int64)
 
 
-async def feed(tokens: np.ndarray, in_flight: int, block: int) -> tuple[float, float]:
-    """Seconds of the device for all rows, and seconds at the end in which nobody waited any
-    more."""
+async def feed(
+    tokens: np.ndarray, in_flight: int, block: int, held: int | None = None
+) -> tuple[float, float]:
+    """Seconds of the device for all rows, and seconds at the end in which nobody waited any more.
+
+    Args:
+        tokens: Of each answer.
+        in_flight: Rows that the engine has at once.
+        block: Rows of a block.
+        held: Rows in the blocks that the engine holds; as many as are in flight by default.
+    """
     emptied = 0.0
     told: list[tuple[float, int, int]] = []
     engine = StandInEngine(DEVICE, told=lambda *seen: told.append(seen))
-    free = asyncio.Semaphore(max(1, in_flight // block))
+    free = asyncio.Semaphore(max(1, (held or in_flight) // block))
+    places = asyncio.Semaphore(in_flight)
+
+    async def row(length: int) -> None:
+        async with places:
+            await engine.generate(Request(""), Sampling(max_new_tokens=length))
 
     async def one(rows: np.ndarray) -> None:
         nonlocal emptied
         async with free:
             emptied = told[-1][0] if told else 0.0
-            await asyncio.gather(
-                *(
-                    engine.generate(Request(""), Sampling(max_new_tokens=int(length)))
-                    for length in rows
-                )
-            )
+            await asyncio.gather(*(row(int(length)) for length in rows))
 
     await asyncio.gather(
         *(one(tokens[start : start + block]) for start in range(0, len(tokens), block))
@@ -86,6 +96,20 @@ def main() -> int:
         name = f"{flight} in flight, blocks of {block}"
         rival = {"rival_name": f"{USUAL[0]} in flight, blocks of {USUAL[1]}", "rival": ROWS / usual}
         written.append(records.record(name, "rows/s", ROWS / seconds, **rival, **said))
+    for block in HELD_BLOCKS:
+        seconds, _ = asyncio.run(feed(drawn, USUAL[0], block, WAITING * USUAL[0]))
+        name = f"{USUAL[0]} in flight, blocks of {block}, {WAITING} times as many held"
+        written.append(
+            records.record(
+                name,
+                "rows/s",
+                ROWS / seconds,
+                rival_name="512 in flight, blocks of 1",
+                rival=ROWS / found[USUAL[0], 1][0],
+                expected=ROWS,
+                got=ROWS,
+            )
+        )
     for name, order in (
         ("longest first", np.sort(drawn)[::-1]),
         ("shortest first", np.sort(drawn)),

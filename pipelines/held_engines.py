@@ -108,7 +108,7 @@ class HeldEngines:
             resources: Of an actor.
         """
         if not self._hosts:
-            host = ray.remote(actor_in_own_folder(EngineHost)).options(
+            host: Any = ray.remote(actor_in_own_folder(EngineHost)).options(
                 max_concurrency=max(_LEAST_CALLS, 2 * calls), **resources
             )
             self._hosts = [host.remote(arguments) for _ in range(count)]

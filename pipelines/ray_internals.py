@@ -115,7 +115,7 @@ def whole_blocks(
     rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any
 ) -> Dataset:
     """Runs a stage with one block in and one block out, rows in order;
-    `pipelines.cluster.rows_per_block` says why. Each actor has a temporary folder of its own.
+    `pipelines.blocks.rows_that_fit` says why. Each actor has a temporary folder of its own.
 
     ``map_batches`` does not allow whole blocks for a stage that has GPUs.
 

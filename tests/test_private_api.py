@@ -29,6 +29,7 @@ PRIVATE = [
         RAY,
     ),
     ("ray.data", "Dataset._from_parent", (), RAY),
+    ("ray.data", "Dataset.iter_internal_ref_bundles", (), RAY),
     ("ray.data._internal.logical.interfaces", "LogicalPlan", (), RAY),
     (
         "ray.data._internal.logical.operators",

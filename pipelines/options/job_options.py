@@ -275,8 +275,8 @@ class ClusterOptions(BaseModel):
     in_flight: Places | None = Field(None, description="Units that an engine holds at once, "
         "running and queued. Default: 512 on a GPU, 32 on CPUs.")  # fmt: skip
     rows_per_block: Places | None = Field(None, description="Units that travel together in one "
-        "block. Default: as many as fit 64 MiB of tiles, at most 8; 1 if a row may have several "
-        "files.")  # fmt: skip
+        "block. Default: as many as fit 64 MiB of tiles, at most 8; up to 64 small ones, such as "
+        "questions without images, in a long run; 1 if a row may have several files.")  # fmt: skip
 
 
 class EstimateOptions(BaseModel):
