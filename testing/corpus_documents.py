@@ -22,6 +22,7 @@ class Document:
         size: Of a page, in points.
         rotate: Degrees each page is turned for display.
         lines: Of small text on each page.
+        tinted: On yellowed paper instead of white: every pixel has a colour.
         user_password: "" lets everybody open it; it is encrypted all the same. None leaves it
             unencrypted.
     """
@@ -30,6 +31,7 @@ class Document:
     size: tuple[float, float] = (595, 842)
     rotate: int = 0
     lines: int = 0
+    tinted: bool = False
     user_password: str | None = None
 
 
@@ -132,7 +134,8 @@ def _content(number: int, document: Document) -> bytes:
             " away"
         )
         text.append(f"BT /F 10 Tf 50 {height - 110 - 12 * line} Td ({words}) Tj ET")
-    return "\n".join([bar, corner, *text]).encode()
+    paper = [f"0.98 0.95 0.86 rg 0 0 {width} {height} re f"] if document.tinted else []
+    return "\n".join([*paper, bar, corner, *text]).encode()
 
 
 def _assemble(objects: list[bytes], key: _Encryption | None) -> bytes:
