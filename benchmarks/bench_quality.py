@@ -43,6 +43,7 @@ from testing.planted import Planted, planted
 
 RUN = "20260101T000000-000001"
 RIVAL = "as many units at random"
+MIRRORED = "near_duplicate_images, mirrored"
 # The rules, and the fault that each is for. All want a look, so that none hides a unit from
 # another.
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -57,6 +58,10 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("wrong box", {"rule": "boxes_outside"}),
     ("copy of a picture", {"rule": "duplicates", "of": ["image_hash"]}),
     ("copy of a picture", {"rule": "near_duplicate_images"}),
+    (
+        "copy of a picture",
+        {"name": MIRRORED, "rule": "near_duplicate_images", "mirrored": True},
+    ),
     ("copy of a text", {"rule": "near_duplicate_texts"}),
 )
 GUARD = "blank guard"

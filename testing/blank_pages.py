@@ -1,49 +1,53 @@
-"""Scans of pages, with the faults of real scanners, for the search for blank ones."""
+"""Scans of pages, blank and with little on them, for the search for blank ones.
+
+Each function draws one page of its kind from a generator of random numbers; `scanned`
+([scanner.py](scanner.py)) gives it the faults of real scanners and cameras.
+"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Rng = np.random.Generator
+from testing.scanner import (
+    Rng,
+    creased,
+    dusty,
+    gutter,
+    hemmed,
+    paper,
+    punched,
+    scanned,
+    show_through,
+)
+
+Colour = tuple[int, int, int]
+COLOURS: tuple[Colour, ...] = (
+    (250, 190, 200),
+    (170, 205, 240),
+    (175, 225, 180),
+    (250, 215, 150),
+    (240, 230, 120),
+    (215, 195, 235),
+    (190, 165, 130),
+)
 
 
-def scanned(page: np.ndarray, rng: Rng, *, dust: bool = True) -> np.ndarray:
-    """A page as a scanner or camera gives it: uneven light, the grain of paper, noise, dust,
-    JPEG."""
-    height, width = page.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    slope = (
-        rng.uniform(-10, 10) * x + rng.uniform(-10, 10) * y - rng.uniform(0, 12) * (x * x + y * y)
-    )
-    grain = cv2.GaussianBlur(
-        rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), rng.uniform(1, 3)
-    )
-    grain *= rng.uniform(0, 2.5) / max(grain.std(), 1e-6)
-    noise = rng.normal(0, rng.uniform(0.5, 4), (height, width))
-    shown = page.astype(np.float64) + (slope + grain + noise)[..., None]
-    if dust:
-        for _ in range(rng.integers(0, 40)):
-            centre = int(rng.integers(0, width)), int(rng.integers(0, height))
-            level = float(rng.uniform(-120, 60))
-            spot = np.zeros((height, width), np.uint8)
-            cv2.circle(spot, centre, int(rng.integers(0, max(1, height // 900) + 1)), 1, -1)
-            shown[spot > 0] += level
-    file = io.BytesIO()
-    Image.fromarray(np.clip(shown, 0, 255).astype(np.uint8)).save(
-        file, "JPEG", quality=int(rng.integers(50, 96))
-    )
-    return np.asarray(Image.open(file).convert("RGB"))
+def _whitish(rng: Rng) -> np.ndarray:
+    level = int(rng.integers(230, 256))
+    return paper(rng, (level, level, int(level * rng.uniform(0.92, 1))))
 
 
-def paper(rng: Rng, colour: tuple[int, int, int]) -> np.ndarray:
-    """An empty page of some size at some resolution."""
-    height = int(rng.integers(800, 1800))
-    return np.full((height, int(height / rng.uniform(1.2, 1.5)), 3), colour, np.uint8)
+def _coloured(rng: Rng) -> np.ndarray:
+    red, green, blue = COLOURS[int(rng.integers(len(COLOURS)))]
+    share = rng.uniform(0.8, 1)
+    return paper(rng, (int(red * share), int(green * share), int(blue * share)))
+
+
+# Blank pages.
 
 
 def white(rng: Rng) -> np.ndarray:
@@ -52,13 +56,12 @@ def white(rng: Rng) -> np.ndarray:
 
 
 def yellowed(rng: Rng) -> np.ndarray:
-    return scanned(
-        paper(
-            rng,
-            (int(rng.integers(215, 245)), int(rng.integers(200, 225)), int(rng.integers(150, 195))),
-        ),
-        rng,
-    )
+    red, green = int(rng.integers(215, 245)), int(rng.integers(200, 225))
+    return scanned(paper(rng, (red, green, int(rng.integers(150, 195)))), rng)
+
+
+def coloured(rng: Rng) -> np.ndarray:
+    return scanned(_coloured(rng), rng)
 
 
 def black(rng: Rng) -> np.ndarray:
@@ -66,70 +69,186 @@ def black(rng: Rng) -> np.ndarray:
     return scanned(paper(rng, (level, level, level)), rng, dust=False)
 
 
+def inverted(rng: Rng) -> np.ndarray:
+    """The negative of a blank scan, as of microfilm."""
+    return 255 - scanned(_whitish(rng), rng)
+
+
 def drawn_white(rng: Rng) -> np.ndarray:
     """A page as a PDF without content is drawn."""
     return paper(rng, (255, 255, 255))
 
 
+def folded(rng: Rng) -> np.ndarray:
+    """A blank letter that was folded."""
+    return scanned(creased(_whitish(rng), rng), rng)
+
+
+def back_side(rng: Rng) -> np.ndarray:
+    """A blank page through which the print on its other side shows."""
+    return scanned(show_through(_whitish(rng), rng), rng)
+
+
+def from_a_binder(rng: Rng) -> np.ndarray:
+    """A blank page with holes."""
+    return scanned(punched(_whitish(rng), rng), rng)
+
+
+def badly_placed(rng: Rng) -> np.ndarray:
+    """A blank page beside which the dark of the scanner shows."""
+    return scanned(hemmed(_whitish(rng), rng), rng)
+
+
+def out_of_a_book(rng: Rng) -> np.ndarray:
+    """A blank page that gets darker where the book is bound."""
+    return scanned(gutter(_whitish(rng), rng), rng)
+
+
+def dirty(rng: Rng) -> np.ndarray:
+    """A blank page from a scanner that nobody cleans."""
+    return scanned(dusty(_whitish(rng), rng), rng)
+
+
+# Pages and pictures that show something.
+
+
 def _written(
-    page: np.ndarray, rng: Rng, text: str, points: float, ink: tuple[int, int, int]
+    page: np.ndarray, rng: Rng, text: str, points: float, ink: Colour, *, lowest: float = 0.9
 ) -> np.ndarray:
     image = Image.fromarray(page)
     size = max(8, round(points / 842 * page.shape[0]))
     font = ImageFont.load_default(size)
     width = max(1, page.shape[1] - round(font.getlength(text)))
-    place = int(rng.uniform(0.06, 0.94) * width * 0.9), int(rng.uniform(0.06, 0.9) * page.shape[0])
+    place = (
+        int(rng.uniform(0.06, 0.94) * width * 0.9),
+        int(rng.uniform(0.06, lowest) * page.shape[0]),
+    )
     ImageDraw.Draw(image).text(place, text, fill=ink, font=font)
     return np.asarray(image)
 
 
+def _dark_ink(rng: Rng) -> Colour:
+    red, green, blue = (int(value) for value in rng.integers(0, 90, 3))
+    return red, green, blue
+
+
+LINE = "as was agreed on the third of May"
+
+
 def one_line(rng: Rng) -> np.ndarray:
     """A page with one line of text."""
-    level = int(rng.integers(225, 256))
-    page = paper(rng, (level, level, int(level * rng.uniform(0.85, 1))))
-    ink = tuple(int(value) for value in rng.integers(0, 90, 3))
-    return scanned(
-        _written(page, rng, "as was agreed on the third of May", rng.uniform(8, 14), ink), rng
-    )  # type: ignore[arg-type]
+    page = _written(_whitish(rng), rng, LINE, rng.uniform(8, 14), _dark_ink(rng))
+    return scanned(page, rng)
+
+
+def one_line_on_coloured_paper(rng: Rng) -> np.ndarray:
+    page = _written(_coloured(rng), rng, LINE, rng.uniform(8, 14), _dark_ink(rng))
+    return scanned(page, rng)
+
+
+def one_line_inverted(rng: Rng) -> np.ndarray:
+    """The negative of a page with one line."""
+    page = _written(_whitish(rng), rng, LINE, rng.uniform(8, 14), _dark_ink(rng))
+    return 255 - scanned(page, rng)
+
+
+def one_line_on_bad_paper(rng: Rng) -> np.ndarray:
+    """One line on a page with holes and a crease, with print shining through and a dark hem."""
+    page = show_through(_whitish(rng), rng)
+    page = _written(page, rng, LINE, rng.uniform(8, 14), _dark_ink(rng))
+    return scanned(hemmed(punched(creased(page, rng), rng), rng), rng)
 
 
 def page_number(rng: Rng) -> np.ndarray:
     """A page with nothing but its number."""
-    level = int(rng.integers(230, 256))
-    page = paper(rng, (level, level, level))
-    return scanned(
-        _written(page, rng, str(rng.integers(10, 999)), rng.uniform(9, 12), (30, 30, 30)), rng
-    )
+    text = str(rng.integers(10, 999))
+    return scanned(_written(_whitish(rng), rng, text, rng.uniform(9, 12), (30, 30, 30)), rng)
 
 
 def one_digit(rng: Rng) -> np.ndarray:
     """A page with nothing but a one-digit number."""
-    level = int(rng.integers(230, 256))
-    page = paper(rng, (level, level, level))
-    return scanned(
-        _written(page, rng, str(rng.integers(1, 10)), rng.uniform(9, 12), (40, 40, 40)), rng
+    text = str(rng.integers(1, 10))
+    return scanned(_written(_whitish(rng), rng, text, rng.uniform(8, 12), (40, 40, 40)), rng)
+
+
+def page_number_in_the_margin(rng: Rng) -> np.ndarray:
+    """A number close to the edge, on a page with holes and a dark hem."""
+    page = _whitish(rng)
+    height, width = page.shape[:2]
+    image, size = Image.fromarray(page), max(8, round(rng.uniform(9, 12) / 842 * height))
+    left = rng.choice([rng.uniform(0.1, 0.14), rng.uniform(0.84, 0.88)]) * width
+    top = rng.choice([rng.uniform(0.06, 0.08), rng.uniform(0.9, 0.92)]) * height
+    ImageDraw.Draw(image).text(
+        (left, top),
+        str(rng.integers(10, 999)),
+        fill=(30, 30, 30),
+        font=ImageFont.load_default(size),
     )
+    page = punched(np.asarray(image), rng)
+    return scanned(hemmed(page, rng) if rng.random() < 0.5 else page, rng)
 
 
 def pencil(rng: Rng) -> np.ndarray:
-    """A page with a few faint words in pencil."""
-    level = int(rng.integers(235, 256))
-    page = paper(rng, (level, level, level))
-    ink = level - int(rng.integers(55, 100))
-    return scanned(
-        _written(page, rng, "see the other file", rng.uniform(14, 22), (ink, ink, ink)), rng
-    )
+    """A page with a few words in pencil."""
+    page = _whitish(rng)
+    ink = int(page[0, 0, 0]) - int(rng.integers(55, 100))
+    text = "see the other file"
+    return scanned(_written(page, rng, text, rng.uniform(14, 22), (ink, ink, ink)), rng)
+
+
+def faint_pencil(rng: Rng) -> np.ndarray:
+    """A page with one faint line in pencil."""
+    page = _whitish(rng)
+    ink = int(page[0, 0, 0]) - int(rng.integers(28, 55))
+    text = "see the other file"
+    return scanned(_written(page, rng, text, rng.uniform(14, 22), (ink, ink, ink)), rng)
+
+
+def signature(rng: Rng) -> np.ndarray:
+    """A page with one thin curved stroke of a pen."""
+    page = _whitish(rng)
+    height, width = page.shape[:2]
+    along = np.linspace(0, 1, 60)
+    x = width * (rng.uniform(0.1, 0.6) + 0.25 * along)
+    y = height * (rng.uniform(0.15, 0.85) + 0.015 * np.cumsum(rng.normal(0, 0.4, 60)))
+    stroke = np.stack([x, y], axis=1).round().astype(np.int32)
+    page = page.copy()
+    cv2.polylines(page, [stroke], False, _dark_ink(rng), max(1, height // 900), cv2.LINE_AA)
+    return scanned(page, rng)
+
+
+def few_words_inverted(rng: Rng) -> np.ndarray:
+    """A slide with one pale line on a dark ground, scanned from a print."""
+    red, green, blue = (int(value) for value in rng.integers(0, 50, 3))
+    page = paper(rng, (red, green, blue))
+    page = _written(page, rng, "Thank you", rng.uniform(16, 30), (200, 205, 210))
+    return scanned(page, rng)
 
 
 def pale_on_dark(rng: Rng) -> np.ndarray:
     """A slide with one pale line on a dark ground."""
-    page = paper(rng, tuple(int(value) for value in rng.integers(0, 50, 3)))  # type: ignore[arg-type]
+    red, green, blue = (int(value) for value in rng.integers(0, 50, 3))
+    page = paper(rng, (red, green, blue))
     return _written(page, rng, "Thank you", rng.uniform(16, 30), (200, 205, 210))
 
 
 def dark_photograph(rng: Rng) -> np.ndarray:
     """A photograph at night: a few levels of grey, soft shapes, noise."""
     return _photograph(rng, low=0, span=float(rng.uniform(18, 50)), noise=float(rng.uniform(1, 3)))
+
+
+def night_with_lamps(rng: Rng) -> np.ndarray:
+    """A black picture with a few small lights and their glow."""
+    page = paper(rng, (2, 2, 4)).astype(np.float32)
+    height, width = page.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    for _ in range(rng.integers(2, 9)):
+        across, down = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height
+        size = float(rng.uniform(0.004, 0.02)) * height
+        glow = np.exp(-((x - across) ** 2 + (y - down) ** 2) / (2 * size * size))
+        page += glow[..., None] * rng.uniform(60, 250) * np.float32([1, 0.9, 0.7])
+    page += rng.normal(0, rng.uniform(0.5, 3), (height, width, 1)).astype(np.float32)
+    return np.clip(page, 0, 255).astype(np.uint8)
 
 
 def pale_photograph(rng: Rng) -> np.ndarray:
@@ -158,17 +277,39 @@ def _photograph(rng: Rng, low: float, span: float, noise: float) -> np.ndarray:
 
 
 BLANK: dict[str, Callable[[Rng], np.ndarray]] = {
-    one.__name__: one for one in (white, yellowed, black, drawn_white)
+    one.__name__: one
+    for one in (
+        white,
+        yellowed,
+        coloured,
+        black,
+        inverted,
+        drawn_white,
+        folded,
+        back_side,
+        from_a_binder,
+        badly_placed,
+        out_of_a_book,
+        dirty,
+    )
 }
 SHOWS_SOMETHING: dict[str, Callable[[Rng], np.ndarray]] = {
     one.__name__: one
     for one in (
         one_line,
+        one_line_on_coloured_paper,
+        one_line_inverted,
+        one_line_on_bad_paper,
         page_number,
         one_digit,
+        page_number_in_the_margin,
         pencil,
+        faint_pencil,
+        signature,
+        few_words_inverted,
         pale_on_dark,
         dark_photograph,
+        night_with_lamps,
         pale_photograph,
     )
 }

@@ -3,8 +3,8 @@ is known beforehand.
 
 No model answered. Sound units also come in kinds that are easily taken for faults. Loops and texts
 that only look like loops are those that the limits of the detector were not set on; scans of pages
-are those of its tests. Refusals are written by hand, in the words of several models; half of them
-were not used to extend the rule.
+are those of its tests. Refusals are written by hand, in the words of several models; some were not
+used to extend the rule.
 """
 
 from __future__ import annotations
@@ -20,10 +20,22 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from testing.blank_pages import BLANK, SHOWS_SOMETHING
 from testing.pictures import natural
-from testing.planted_texts import FOREIGN, REFUSALS, RESEMBLE_REFUSALS, form, paragraph, sentence
+from testing.planted_texts import (
+    FOREIGN,
+    HELD_OUT_REFUSALS,
+    REFUSALS,
+    RESEMBLE_REFUSALS,
+    form,
+    paragraph,
+    sentence,
+)
 from testing.repetition_held_out import LOOPS, PLAIN
 
 WIDTH, HEIGHT = 320, 240
+REFUSED = {"that the rule was extended for": REFUSALS} | {
+    f"held out, {language}": tuple(lines.strip().splitlines())
+    for language, lines in HELD_OUT_REFUSALS.items()
+}
 Boxes = list[dict[str, Any]]
 
 
@@ -127,9 +139,9 @@ def _faults(draw: random.Random, each: int) -> Iterator[Planted]:
         for number in range(each // 4):
             text = loop(random.Random(f"{kind} {number}"))
             yield Planted(kind, "loop", _picture(next(seeds)), text, [])
-    for number, text in enumerate(REFUSALS):
-        kind = "that the rule was extended for" if number % 2 == 0 else "others"
-        yield Planted(kind, "refusal", _picture(next(seeds)), text, [])
+    for kind, texts in REFUSED.items():
+        for text in texts:
+            yield Planted(kind, "refusal", _picture(next(seeds)), text, [])
     for _ in range(each):
         text = draw.choice(["", "", " ", "\n\n"])
         yield Planted(

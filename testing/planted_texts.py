@@ -34,8 +34,8 @@ _FORM = (
     " property of the seller until paid in full."
 )
 
-# What models say. The rule was extended for every other line, from the first; the others were not
-# used for it.
+# What models say. The rule was extended for these, not for those that are held out, which were
+# written first.
 REFUSALS = tuple(
     line
     for line in """
@@ -92,6 +92,47 @@ The picture was not attached.
 """.strip().splitlines()
 )
 
+HELD_OUT_REFUSALS = {
+    "English": """
+I'm unable to help with identifying individuals in images.
+I can't identify who this person is from the photo.
+I cannot see any image attached here.
+I'm not able to assist with that.
+This image contains content that I can't discuss.
+Your image could not be loaded, so I have nothing to describe.
+Since the image is entirely black, I can't tell what it shows.
+The text is illegible and I cannot transcribe it with confidence.
+It looks like the image didn't come through. Could you try sending it again?
+I don't see an image in your message.
+Sorry, but I don't have enough information to describe the image.
+As a text-based assistant, I cannot look at pictures.
+I won't describe this image.
+My guidelines do not allow me to describe people's appearance.
+I do not have the capability to open files.
+That is something I'm not permitted to do.
+""",
+    "Chinese": """
+非常抱歉，这个问题我无法回答。
+抱歉，图片内容不清晰，无法提取文字。
+我是一个语言模型，看不到图片。
+您没有提供图片，请上传后再试。
+这个请求违反了使用政策，我不能处理。
+图片中没有可以识别的文字内容，请提供更清晰的图片。
+对于这张图片，我不能给出描述。
+我不会对图中人物的身份作出判断。
+""",
+    "German, French, Spanish, Japanese": """
+Es tut mir leid, aber dabei kann ich nicht helfen.
+Ich kann den Text auf diesem Bild leider nicht lesen.
+Je suis désolé, mais je ne peux pas décrire cette image.
+Je ne suis pas en mesure d'identifier cette personne.
+Lo siento, no puedo ayudarte con eso.
+No puedo ver ninguna imagen en tu mensaje.
+申し訳ありませんが、この画像の内容を説明することはできません。
+画像を読み取ることができませんでした。
+""",
+}
+
 RESEMBLE_REFUSALS = (
     "A shop door with a paper sign that reads SORRY, WE ARE CLOSED.",
     'The first line of the letter says: "I am sorry to hear of your loss."',
@@ -105,6 +146,12 @@ RESEMBLE_REFUSALS = (
     'The page ends with the sentence: "We apologise for the delay."',
     "A blank sheet of paper lies on a desk beside a fountain pen.",
     "The screen of the telephone shows a picture that was not sent.",
+    "Please attach a photograph of yourself and the completed form.",
+    "The document you provided on 3 May is with our legal department.",
+    "The image is almost entirely black, with one street lamp in the upper left corner.",
+    "An empty page of a diary; there is no text on the page, only a pressed flower.",
+    "Leider ausverkauft! Neue Ware am Montag.",
+    "根据相关规定，本店不向未成年人出售烟酒。",
 )
 
 FOREIGN = {

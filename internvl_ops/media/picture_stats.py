@@ -92,14 +92,14 @@ def ink_mask(pixels: np.ndarray, contrast: float = 14) -> np.ndarray:
         contrast: Levels, in any channel, by which ink differs at least; more where the paper is
             noisy.
     """
-    differs = cv2.absdiff(pixels, _paper(pixels))
+    differs = cv2.absdiff(pixels, paper(pixels))
     if differs.ndim == 3:
         differs = differs.max(axis=2)
     noise = float(np.median(differs))  # of paper: most of a page is paper
     return differs > max(contrast, 8 * noise)
 
 
-def _paper(pixels: np.ndarray) -> np.ndarray:
+def paper(pixels: np.ndarray) -> np.ndarray:
     """The picture without what is small on it: medians over a sixteenth of its long side, of means
     of 4 x 4 pixels."""
     height, width = pixels.shape[:2]

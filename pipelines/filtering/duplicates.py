@@ -28,6 +28,11 @@ from pipelines.output.sql import quoted
 PERMUTATIONS = 128
 SHINGLE = 3  # words
 _BATCH = 10_000
+# A hash has the signs of 8 x 8 frequencies against their median, row by row. In the mirrored
+# picture, every second frequency across has the other sign; those between 0 and the median keep
+# their bit all the same, of 300 pictures at most 8 in all but four.
+MIRROR = 0x5555_5555_5555_5555
+MIRROR_BITS = 4
 EXACT_VECTORS = 50_000  # every pair of more takes minutes
 # Letters of scripts without blanks between words count as words: Thai, Lao, Burmese, Khmer,
 # Japanese, Chinese.
@@ -84,7 +89,11 @@ def _near_images(connection: Any, rule: Any) -> dict[int, int]:
         f"CREATE OR REPLACE TABLE hashes AS SELECT rank, try_cast('0x' || {column} AS UBIGINT) AS"
         f" hash FROM units JOIN ranked USING (id) WHERE length({column}) = 16"
     )
-    found = dict(_kept_of(_hash_pairs(connection, rule.bits)))
+    pairs = _hash_pairs(connection, rule.bits)
+    if rule.mirrored:
+        mirrored = _hash_pairs(connection, rule.bits + MIRROR_BITS, MIRROR)
+        pairs = itertools.chain(pairs, mirrored)
+    found = dict(_kept_of(pairs))
     equal = _rows(
         connection,
         "SELECT rank, min(rank) OVER (PARTITION BY hash) AS best FROM hashes WHERE hash IS NOT NULL"
@@ -93,18 +102,20 @@ def _near_images(connection: Any, rule: Any) -> dict[int, int]:
     return found | {rank: found.get(best, best) for rank, best in equal}
 
 
-def _hash_pairs(connection: Any, bits: int) -> Iterator[tuple[int, int]]:
+def _hash_pairs(connection: Any, bits: int, turned: int = 0) -> Iterator[tuple[int, int]]:
     """Pairs of ranks, one a hash, whose hashes differ in at most ``bits``. Such two agree in one of
-    bits + 1 bands."""
+    bits + 1 bands. Of the second hash, the bits in ``turned`` are turned round first."""
     distinct = "SELECT min(rank) AS rank, hash FROM hashes WHERE hash IS NOT NULL GROUP BY hash"
     edges = [64 * band // (bits + 1) for band in range(bits + 2)]
     for start, stop in itertools.pairwise(edges):
-        band = f"(hash >> {start}) & {(1 << (stop - start)) - 1}::UBIGINT"
+        mask = f"{(1 << (stop - start)) - 1}::UBIGINT"
+        band = f"(hash >> {start}) & {mask}"
+        other = f"b.band = xor(a.band, {(turned >> start) & ((1 << (stop - start)) - 1)}::UBIGINT)"
         yield from _rows(
             connection,
             f"WITH one AS (SELECT rank, hash, {band} AS band FROM ({distinct})) "
-            "SELECT a.rank, b.rank FROM one a JOIN one b ON a.band = b.band AND a.rank < b.rank "
-            f"WHERE bit_count(xor(a.hash, b.hash)) <= {bits}",
+            f"SELECT a.rank, b.rank FROM one a JOIN one b ON {other} AND a.rank < b.rank "
+            f"WHERE bit_count(xor(xor(a.hash, b.hash), {turned}::UBIGINT)) <= {bits}",
         )
 
 

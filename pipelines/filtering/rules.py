@@ -11,34 +11,12 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.filtering import sql
+from pipelines.filtering.refusals import REFUSALS
 from pipelines.output.sql import literal, quoted
 
 Verdict = Literal["keep", "review", "drop"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _AROUND = r"^[\s\p{Z}]+|[\s\p{Z}]+$"  # white space around a text
-REFUSALS = (
-    r"^\W*(i['’]?m |i am )?(so |very )?(sorry|afraid|unable to)\b",
-    r"\bi ((can(no|['’])?t|can ?not|could( not|n['’]t)|(am|was) unable to|(am|was) not able"
-    r" to|won['’]t( be able to)?) "
-    r"(help|assist|provide|process|see|view|access|read|identify|analy[sz]e|describe|determine"
-    r"|comply|fulfil|transcribe|extract|make out|recogni[sz]e|answer)"
-    r"|(must|have to|need to|will have to) (decline|refuse)"
-    r"|would rather not|am not comfortable)",
-    r"\bi['’](d rather not|m (unable to|not (able to|comfortable)))",
-    r"^\W*(unfortunately|regrettably)\b.*\b(i|me|my)\b",
-    r"^\W*(my )?apologies\b|^\W*i apologi[sz]e\b",
-    r"\b(against|violates?) (the|my|our) (\w+ )?(guidelines|polic(y|ies))\b",
-    r"^\W*as an? (ai|language model)\b",
-    r"\b(image|picture|page|document) (was|is) not (provided|attached|visible|available)",
-    (
-        r"^\W*no (image|picture|photo|document|page|file) (was|is|has been)"
-        r" (provided|attached|uploaded|shared)"
-    ),
-    "^\\W*(很?抱歉|对不起|不好意思)",
-    "没有任何(可以|能够?)?(描述|识别|读取)",
-    "(我|本模型)(无法|不能|没有办法)(识别|查看|提供|回答|处理|读取|看到|描述|帮)",
-    "作为(一个|一名)?(人工智能|AI|语言模型)",
-)
 
 
 class Rule(BaseModel):
@@ -226,7 +204,8 @@ class Language(TextRule):
 
 
 class Refusal(TextRule):
-    """Answers that refuse, in English or Chinese; ``also`` adds regular expressions."""
+    """Answers that refuse, in English or Chinese, or begin with an apology in German, French,
+    Spanish or Japanese; ``also`` adds regular expressions."""
 
     rule: Literal["refusal"]
     also: tuple[str, ...] = ()
@@ -297,11 +276,14 @@ class ExactDuplicates(Duplicates):
 
 
 class NearImages(Duplicates):
-    """Pictures whose perceptual hashes differ in at most ``bits`` of 64 bits."""
+    """Pictures whose perceptual hashes differ in at most ``bits`` of 64 bits. ``mirrored`` also
+    compares each with the mirrored others, whose hash is told from theirs; there, 4 more bits may
+    differ."""
 
     rule: Literal["near_duplicate_images"]
     column: str = "image_phash"
     bits: int = Field(4, ge=0, le=16)
+    mirrored: bool = False
 
 
 class NearTexts(Duplicates):

@@ -16,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.picture_stats import picture_stats
 from pipelines.commands.filter import FilterOptions, filter_output, summary
 from pipelines.filtering import duplicates
+from pipelines.filtering.duplicates import MIRROR, MIRROR_BITS
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import ReviewSession
+from testing.pictures import natural
 
 LONG = (
     "A red bicycle leans against the wall of a small house, and a cat sleeps in the sun before the"
@@ -208,6 +211,10 @@ class TestTextRules:
             "My apologies, but that goes against the content policy.",
             "很抱歉，我无法查看这张图片。",
             "作为一个人工智能，我没有眼睛。",
+            "Es tut mir leid, das kann ich nicht lesen.",
+            "Je suis désolé, je ne vois pas d'image.",
+            "No puedo ver la imagen.",
+            "申し訳ありませんが、お答えできません。",
         ],
     )
     def test_refusals(self, tmp_path: Path, answer: str) -> None:
@@ -221,6 +228,8 @@ class TestTextRules:
             "A label says: no pets. The page is unfortunately torn.",
             "The guidelines of the club hang on the wall.",
         ]
+        sound += ['The bubble says: "I can\'t see the ball!"', "Please attach a photograph."]
+        sound += ["Leider ausverkauft!", "根据相关规定，本店不向未成年人出售烟酒。"]
         sound += ['The boy says "I can swim", the girl can not.', "No image of the queen is on it."]
         assert held(tmp_path, texts(answer, *sound), {"rule": "refusal"}) == {"0"}
 
@@ -313,6 +322,49 @@ class TestDuplicates:
         kept: list[int] = []
         for i, value in enumerate(hashes):
             near = [k for k in kept if (hashes[k] ^ value).bit_count() <= bits]
+            assert found[f"{i:02d}"]["duplicate_of"] == (f"{near[0]:02d}" if near else None)
+            if not near:
+                kept.append(i)
+
+    @pytest.mark.parametrize("mirrored", [True, False])
+    def test_mirrored_pictures(self, tmp_path: Path, mirrored: bool) -> None:
+        pictures = [np.asarray(natural(320, 240, seed)) for seed in range(20)]
+        pictures += [picture[:, ::-1].copy() for picture in pictures[:10]]
+        rows = [
+            {"id": f"{i:02}", "image_phash": picture_stats(picture).image_phash}
+            for i, picture in enumerate(pictures)
+        ]
+        rule = {"rule": "near_duplicate_images", "mirrored": mirrored}
+        found = {unit: row["duplicate_of"] for unit, row in judge(tmp_path, rows, rule).items()}
+        copies = {f"{i + 20:02}": f"{i:02}" for i in range(10)} if mirrored else {}
+        assert {unit: of for unit, of in found.items() if of} == copies
+
+    @settings(max_examples=6, deadline=None)
+    @given(seed=st.integers(0, 10_000), bits=st.integers(0, 6))
+    def test_mirrored_hashes_are_those_of_a_plain_comparison(
+        self, tmp_path_factory: pytest.TempPathFactory, seed: int, bits: int
+    ) -> None:
+        rng = random.Random(seed)
+        base = rng.getrandbits(64)
+        hashes = [
+            base
+            ^ rng.choice([0, MIRROR])
+            ^ sum(1 << place for place in rng.sample(range(64), rng.randrange(14)))
+            for _ in range(30)
+        ]
+        rows = [
+            {"id": f"{i:02d}", "image_phash": f"{value:016x}"} for i, value in enumerate(hashes)
+        ]
+        rule = {"rule": "near_duplicate_images", "bits": bits, "mirrored": True}
+        found = judge(tmp_path_factory.mktemp("near"), rows, rule)
+        kept: list[int] = []
+        for i, value in enumerate(hashes):
+            near = [
+                k
+                for k in kept
+                if (hashes[k] ^ value).bit_count() <= bits
+                or (hashes[k] ^ value ^ MIRROR).bit_count() <= bits + MIRROR_BITS
+            ]
             assert found[f"{i:02d}"]["duplicate_of"] == (f"{near[0]:02d}" if near else None)
             if not near:
                 kept.append(i)
