@@ -150,8 +150,6 @@ RESEMBLE_REFUSALS = (
     "The document you provided on 3 May is with our legal department.",
     "The image is almost entirely black, with one street lamp in the upper left corner.",
     "An empty page of a diary; there is no text on the page, only a pressed flower.",
-    "Leider ausverkauft! Neue Ware am Montag.",
-    "根据相关规定，本店不向未成年人出售烟酒。",
 )
 
 FOREIGN = {
