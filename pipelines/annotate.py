@@ -127,9 +127,8 @@ def annotate(
         if shard is not None:
             forget_parts(output, shard.of, shard.part)
         with cluster.session(options):
-            workers = cluster.plan_workers(
-                options, checkpoint, rows_of(options, plan), cluster.nodes()
-            )
+            rows, nodes = rows_of(options, plan), cluster.nodes()
+            workers = cluster.plan_workers(options, checkpoint, rows, nodes)
             record.earlier_pace = earlier_pace(output)
             record.measures = Measures(
                 cluster.run_setup(workers, checkpoint, task, ray.cluster_resources())
@@ -232,8 +231,7 @@ class Graph:
         workers: Numbers of actors.
         ledger: Ledger of the run.
         columns: Columns of the output.
-        cpus: CPUs that an actor of prepare, or an engine on CPUs, reserves. Less than 1 leaves CPUs
-            to other stages of the same Dataset.
+        cpus: CPUs that a prepare actor, or an engine on CPUs, reserves; below 1 for other stages.
         held: Engines that stay for further jobs; None to start engines for this one alone.
         job: Names the job, for `held`.
     """

@@ -9,11 +9,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from internvl_ops.media.image import load_image
 from internvl_ops.media.parts import WHOLE, DecodeOptions, load
-from internvl_ops.media.picture_stats import picture_stats
+from internvl_ops.media.picture_stats import median_level, picture_stats
 from testing.datasets import picture
 
 
@@ -80,3 +83,8 @@ def test_they_are_measured_only_if_asked_for_and_change_no_tile() -> None:
     assert not measured.seen.blank
     assert np.array_equal(plain.tiles, measured.tiles)
     assert np.array_equal(plain.tiles, load_image(file.getvalue()).tiles[: len(plain.tiles)])
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_the_median_of_levels_is_numpys(levels: np.ndarray) -> None:
+    assert median_level(levels) == np.median(levels)
