@@ -181,7 +181,7 @@ class UnitPreparer:
         self,
         unit: Unit,
         loaded: Sequence[Loaded],
-        conversations: Sequence[RenderedConversation],
+        conversations: Sequence[RenderedConversation | ChatConversation],
         names: list[str],
         tile_size: int,
     ) -> Prepared:

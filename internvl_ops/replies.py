@@ -44,6 +44,19 @@ class Reply:
 
 
 @dataclass
+class States:
+    """One vector for each token.
+
+    Args:
+        values: float32 of shape (tokens, size), row by row, in the machine's order of bytes.
+        prompt_tokens: As in `Numbers`.
+    """
+
+    values: bytes
+    prompt_tokens: int | None = None
+
+
+@dataclass
 class Numbers:
     """One or several numbers: a score, the log-probabilities of some choices, or a vector.
 

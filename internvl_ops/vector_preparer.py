@@ -1,18 +1,18 @@
-"""Prepares a unit for the engine of vectors: uint8 tiles, or the token ids of a text."""
+"""Prepares a unit for an engine of vectors: uint8 tiles, the token ids of a text, or the text."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from internvl_ops.engines.base import Sampling
+from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.parts import DecodeOptions, Loaded
 from internvl_ops.media_reader import MediaReader, ReadLimits, Unit
 from internvl_ops.models.encoders.config import Encoder
-from internvl_ops.models.encoders.texts import LONGEST, PREFIX, TextTokenizer
+from internvl_ops.models.encoders.texts import PREFIX, text_tokenizer
 from internvl_ops.preparer import Prepared, UnitPreparer, names_of_images
-from internvl_ops.rendered import RenderedConversation
+from internvl_ops.rendered import ChatConversation, RenderedConversation
 
 _SAMPLING = Sampling(max_new_tokens=0)  # an engine of vectors ignores it
 
@@ -26,6 +26,7 @@ class VectorPreparer(UnitPreparer):
         fit: How a picture gets the shape of a square; None as the encoder's card does it.
         texts: Whether units are texts.
         prefix: Stands before every text.
+        longest: As in `text_tokenizer`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class VectorPreparer(UnitPreparer):
         fit: Fit | None = None,
         texts: bool = False,
         prefix: str = PREFIX,
+        longest: int | None = None,
     ) -> None:
         policy, options, limits = reader
         self._side, self._prefix = encoder.tile_size, prefix
@@ -43,16 +45,25 @@ class VectorPreparer(UnitPreparer):
             encoder.tile_size, encoder.use_thumbnail, fit=fit or encoder.fit
         )
         super().__init__(MediaReader(policy, options, limits))
-        self._tokenizer = TextTokenizer(encoder) if texts else None
+        self._served = encoder.layout == "served"
+        self._tokenizer = text_tokenizer(encoder, longest) if texts and not self._served else None
 
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
-        conversations, notes = [], []
+        conversations: list[RenderedConversation | ChatConversation] = []
+        notes = []
         for asked in unit.conversations:
+            if self._served:
+                chat = Chat(self._prefix + asked.questions[0])
+                conversations.append(ChatConversation(chat, [], None, _SAMPLING))
+                continue
             ids = np.empty(0, np.int32)
             if self._tokenizer is not None:
                 ids, cut = self._tokenizer.encode(asked.questions[0], prefix=self._prefix)
                 notes += (
-                    [f"the text is longer than {LONGEST} tokens; the rest was left out"]
+                    [
+                        f"the text is longer than {self._tokenizer.longest} tokens;"
+                        " the rest was left out"
+                    ]
                     if cut
                     else []
                 )

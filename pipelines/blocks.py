@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.media.video import VideoOptions
+from internvl_ops.models.encoders.config import Encoder
 from pipelines.ledger.shard import parse_shard
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan
@@ -108,8 +109,11 @@ def rows_that_fit(options: JobOptions, checkpoint: Model | None, rows: Rows) -> 
     Ray splits a block that is too large by its bytes. If a retried task then produces other bytes,
     Ray cuts the block elsewhere, and rows are lost. Ray never splits a block of one row.
     """
-    if rows.several or options.engine == "openai" or checkpoint is None:
+    pictures = options.engine == "openai" and not isinstance(checkpoint, Encoder)
+    if rows.several or pictures or checkpoint is None:
         return 1  # such a row may be of any size, and so may a picture that is not tiled here
+    if isinstance(checkpoint, Encoder) and getattr(options, "pooling", None) == "none":
+        return 1  # its answer is larger than its tiles, by how much depends on the model
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     tiles = {"video": video_tiles, None: 0}.get(rows.media_kind, options.max_tiles + 1)
     # the columns of other rows may be larger than those that were looked at

@@ -293,7 +293,8 @@ def plan_workers(
         )
     default_in_flight = GPU_IN_FLIGHT if per_engine else CPU_IN_FLIGHT
     if options.engine == "openai":
-        default_in_flight = IN_FLIGHT
+        # A server takes many texts in one request of vectors.
+        default_in_flight = GPU_IN_FLIGHT if isinstance(checkpoint, Encoder) else IN_FLIGHT
     in_flight = options.in_flight or default_in_flight
     return Workers(
         engines=engines,

@@ -4,6 +4,7 @@ what it is asked."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import threading
@@ -23,6 +24,18 @@ def completion(
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason, **choice}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 3},
     }
+
+
+def vector_of(text: str, size: int = 8) -> list[float]:
+    """A vector of a text: one for each text, whatever it is sent with."""
+    return [float(byte) - 99 for byte in hashlib.blake2b(text.encode(), digest_size=size).digest()]
+
+
+async def embeds(request: web.Request) -> web.Response:
+    """Answers with a vector of each text, in an order of its own."""
+    texts = (await request.json())["input"]
+    data = [{"index": place, "embedding": vector_of(text)} for place, text in enumerate(texts)]
+    return web.json_response({"data": data[::-1], "usage": {"prompt_tokens": len(texts)}})
 
 
 def says(body: Any, status: int = 200, **headers: str) -> Reply:
@@ -87,10 +100,12 @@ def sends(data: bytes, in_pieces_of: int = 1 << 20) -> Reply:
 
 class ModelServer:
     """Answers chat requests by ``script``, one entry a request; afterwards always as ``otherwise``.
+    Requests of vectors likewise, at last as ``embeddings``.
 
     Attributes:
         script: What comes next.
         otherwise: What comes when the script is used up.
+        embeddings: The same, for vectors.
         models: What `/models` says.
         bodies: JSON of the requests, in order.
         headers: Of the last request.
@@ -100,6 +115,7 @@ class ModelServer:
     def __init__(self, *script: Reply, owned_by: str = "test") -> None:
         self.script = list(script)
         self.otherwise: Reply = says(completion())
+        self.embeddings: Reply = embeds
         self.models: Reply = says({"data": [{"id": "tiny", "owned_by": owned_by}]})
         self.bodies: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
@@ -133,6 +149,7 @@ class ModelServer:
         app = web.Application(client_max_size=1 << 28)
         app.router.add_get("/v1/models", lambda request: self._reply(self.models, request))
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embed)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -142,11 +159,17 @@ class ModelServer:
         return await response if asyncio.iscoroutine(response) else response
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._next(request, self.otherwise)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await self._next(request, self.embeddings)
+
+    async def _next(self, request: web.Request, otherwise: Reply) -> web.StreamResponse:
         self.headers = dict(request.headers)
         self.bodies.append(await request.json())
         self._open += 1
         self.most_at_once = max(self.most_at_once, self._open)
         try:
-            return await self._reply(self.script.pop(0) if self.script else self.otherwise, request)
+            return await self._reply(self.script.pop(0) if self.script else otherwise, request)
         finally:
             self._open -= 1

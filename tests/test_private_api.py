@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 RAY, MODEL = "pipelines/ray_internals.py", "internvl_ops/models/vllm_plugin/model.py"
 ENGINE = "internvl_ops/engines/vllm.py"
+POOLING = "internvl_ops/engines/vllm_vectors.py"
 # imports vLLM's own InternVL, which wants torchvision otherwise
 PLUGIN = "internvl_ops.models.vllm_plugin.model"
 # Module, name in it, parameters that are given, and where it is used.
@@ -65,6 +66,14 @@ PRIVATE = [
     ("vllm.inputs.engine", "mm_input", (), "internvl_ops/models/vllm_plugin/inputs.py"),
     ("vllm.inputs.engine", "tokens_input", (), ENGINE),
     ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ("disable_log_stats",), ENGINE),
+    (
+        "vllm.v1.engine.async_llm",
+        "AsyncLLM.encode",
+        ("prompt", "pooling_params", "request_id"),
+        POOLING,
+    ),
+    ("vllm.config", "PoolerConfig.seq_pooling_type", (), POOLING),
+    ("vllm.config", "PoolerConfig.tok_pooling_type", (), POOLING),
     (
         PLUGIN,
         "_internvl.InternVLProcessingInfo.get_mm_max_tokens_per_item",

@@ -99,10 +99,16 @@ class Endpoint:
         key: Sent as bearer token unless empty. Never part of a message.
         patience: How long to wait for it.
         connections: Maximum number of simultaneous requests.
+        too_long: What to do about a prompt that is too long, for the message; by default, lower
+            the number of tiles.
     """
 
-    def __init__(self, url: str, key: str, patience: Patience, connections: int) -> None:
+    def __init__(
+        self, url: str, key: str, patience: Patience, connections: int, *, too_long: str = ""
+    ) -> None:
         import aiohttp
+
+        self._too_long = too_long or f"Lower {keyword('max_tiles')}."
 
         self._url, self._key, self._patience = url.rstrip("/"), key, patience
         self.name = safe_uri(self._url)
@@ -271,9 +277,7 @@ class Endpoint:
                 f" or add {as_started} to take the tiles that it was started with."
             )
         if _TOO_LONG.search(words):
-            raise UnitError(
-                "generate", "prompt_too_long", f"{self.name}: {words} Lower {keyword('max_tiles')}."
-            )
+            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} {self._too_long}")
         raise UnitError(
             "generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}"
         )
@@ -306,7 +310,7 @@ def _read(read: Callable[[Any], T], answer: Any) -> T:
             if isinstance(answer, str)
             else f"{type(error).__name__}: {error}"
         )
-        raise Again(f"the answer is no chat completion: {shown!r}") from error
+        raise Again(f"the answer is not in OpenAI's form: {shown!r}") from error
 
 
 def _words(text: str) -> str:

@@ -16,7 +16,7 @@ from internvl_ops.engines.base import EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import note, say_step
 from internvl_ops.models.encoders.config import Encoder, Pooling
-from internvl_ops.replies import Numbers
+from internvl_ops.replies import Numbers, States
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class _Waiting:
 
     request: Request
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Numbers]
+    future: asyncio.Future[Numbers | States]
 
 
 class VectorEngine:
@@ -46,7 +46,8 @@ class VectorEngine:
 
     Args:
         encoder: What to load.
-        pooling: As in `Tower.pooled` and `Dual.pooled`.
+        pooling: As in `Tower.pooled` and `Dual.pooled`; ``none`` gives `States` instead: the
+            last hidden state of the vision model, tile by tile.
         normalise: Give every vector the length one.
         labels: Token ids of the texts that say each label. The answer about a picture is then its
             vector and, after it, the probability of each label: the softmax of the cosines with the
@@ -135,7 +136,7 @@ class VectorEngine:
 
     async def generate(
         self, request: Request, sampling: Sampling, watch: Watch | None = None
-    ) -> Numbers:
+    ) -> Numbers | States:
         """The vector of one request: of its tiles, or without tiles of its token ids.
 
         Raises:
@@ -205,6 +206,8 @@ class VectorEngine:
         if not requests:
             return []
         with torch.inference_mode():
+            if self._pooling == "none":
+                return self._states(model, requests)
             if _has_tiles(requests[0]):
                 found = self._of_tiles(model, requests)
             else:
@@ -249,6 +252,23 @@ class VectorEngine:
         each = torch.cat([self._halving(pooled, part) for part in tiles.split(self._batch)])
         return torch.stack([part.mean(0) for part in each.split(counts)])
 
+    def _states(self, model: Any, requests: Sequence[Request]) -> list[np.ndarray]:
+        """The last hidden states of each request, float32 of shape (tokens of all tiles, width)."""
+        import torch
+
+        tower = getattr(model, "tower", model)
+        tiles = torch.from_numpy(
+            np.concatenate([one.tiles for one in requests if one.tiles is not None])
+        )
+
+        def states(part: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = tower(part.to(self._device)).float()
+            return torch.nn.functional.normalize(found, dim=2) if self._normalise else found
+
+        each = torch.cat([self._halving(states, part) for part in tiles.split(self._batch)])
+        parts = each.split([_size(one) for one in requests])
+        return [part.flatten(0, 1).cpu().numpy() for part in parts]
+
     def _halving(self, work: Any, batch: Any) -> torch.Tensor:
         """``work(batch)``; if the device's memory is too small, in halves."""
         import torch
@@ -275,8 +295,10 @@ class VectorEngine:
             if one.future.cancelled():
                 return
             if np.isfinite(vector).all():
+                tokens = len(one.request.token_ids) or None
+                states = vector.ndim > 1
                 one.future.set_result(
-                    Numbers(vector, prompt_tokens=len(one.request.token_ids) or None)
+                    States(vector.tobytes(), tokens) if states else Numbers(vector, tokens)
                 )
             else:
                 message = (
@@ -293,7 +315,7 @@ class VectorEngine:
             one.loop.call_soon_threadsafe(_end, one.future, error)
 
 
-def _end(future: asyncio.Future[Numbers], error: Exception) -> None:
+def _end(future: asyncio.Future[Numbers | States], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
 

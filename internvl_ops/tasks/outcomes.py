@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from internvl_ops.quality.thoughts import thought_notes
-from internvl_ops.replies import FINISH_REASONS, Numbers, Reply
+from internvl_ops.replies import FINISH_REASONS, Numbers, Reply, States
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 
 # Columns that the pipeline counts where an outcome has them. No manifest column keeps one of these
@@ -198,7 +198,16 @@ class NumbersOutcome(Outcome):
         }
 
 
-TEXT, NUMBERS = Text(), NumbersOutcome()
+class StatesOutcome(NumbersOutcome):
+    """A vector for each token, from an engine that returns `States`: one reply to each
+    conversation. They travel as bytes, since a picture may have millions of numbers."""
+
+    name = "states"
+    reply = States
+    replies_type = pa.list_(pa.struct([("values", pa.binary()), ("prompt_tokens", pa.int32())]))
+
+
+TEXT, NUMBERS, STATES = Text(), NumbersOutcome(), StatesOutcome()
 
 
 def _dialogue(conversation: Conversation, turns: Sequence[Reply], decode: Decode) -> Dialogue:

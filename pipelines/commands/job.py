@@ -273,8 +273,9 @@ def _model(options: JobOptions, checkpoint: Model | None, task: Task) -> list[st
 
     if isinstance(checkpoint, Encoder):
         details = ", ".join(f"{name} {value}" for name, value in task.details.items())
+        pictures = f"pictures of {checkpoint.tile_size} pixels, or texts"
         return [
-            f"#   prepare   pictures of {checkpoint.tile_size} pixels, or texts",
+            f"#   prepare   {pictures if checkpoint.reads_pictures else 'texts'}",
             f"#   generate  {options.engine}, {details}",
         ]
     if options.engine == "openai" or checkpoint is None:

@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from internvl_ops.engines.served_vectors import served_size
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
+from internvl_ops.models.encoders.text_config import load_text_encoder, served_encoder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.embedding import VectorType, embed
@@ -28,8 +30,10 @@ class EmbedOptions(BaseModel):
     pooling: Pooling | None = Field(None, description="How to make one vector of a picture's "
         "tokens. class: the class token. mean: the mean of all others. projected, of chat "
         "checkpoints: the mean of the tokens that the language model gets. c and g, of "
-        "InternVL-14B-224px: as InternVL-C and InternVL-G. Default: projected for chat "
-        "checkpoints, c for InternVL-14B-224px, else class.")  # fmt: skip
+        "InternVL-14B-224px: as InternVL-C and InternVL-G. last, of texts: the last token. none: "
+        "keep the last hidden state, a vector for each token, in the column vectors. Default: "
+        "projected for chat checkpoints, c for InternVL-14B-224px, of texts as the checkpoint "
+        "says, else class. A server pools itself.")  # fmt: skip
     fit: Fit | None = Field(None, description="How to make a picture square. stretch: distort it. "
         "crop: take the middle. pad: fill up with the mean colour. Default: as the checkpoint's "
         "model card does it. Pages are drawn to fill the square unless there is a "
@@ -39,7 +43,8 @@ class EmbedOptions(BaseModel):
     vector_type: VectorType = Field("float32", description="Type of a vector's numbers. float16 "
         "takes half the space and keeps three digits.")  # fmt: skip
     text_column: str | None = Field(None, description="Embed the text in this column, instead of "
-        "pictures, with the text encoder of InternVL-14B-224px.")  # fmt: skip
+        "pictures: with the text encoder of InternVL-14B-224px, with any text encoder by --engine "
+        "vllm, or by a server with --engine openai.")  # fmt: skip
     labels: tuple[str, ...] = Field((), description="Also say which of these labels fits a picture "
         "best, with the probability of each, by InternVL-14B-224px without training (zero-shot). "
         "Repeat for more.")  # fmt: skip
@@ -52,7 +57,9 @@ class EmbedOptions(BaseModel):
         None, description="Column with the true label, for the figures at the end."
     )
     text_prefix: str = Field(
-        "summarize:", description="What stands before every text, as on the model card."
+        "summarize:",
+        description="What stands before every text, such as 'query: '. Default: of "
+        "InternVL-14B-224px summarize:, as on its model card; of other encoders nothing.",
     )
 
 
@@ -60,12 +67,27 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
     """Vectors are not generated, so the options of prompts and answers do not apply."""
 
     model: str = Field(description="Checkpoint that gives the vectors: an InternViT, a chat "
-        "checkpoint of the family, or OpenGVLab/InternVL-14B-224px; a local directory, a directory "
-        "in a store, or a Hugging Face name.")  # fmt: skip
-    engine: Literal["torch"] = Field("torch", description="Run the model in plain torch.")  # type: ignore[assignment]
-    engine_args: dict[str, Any] = Field({}, description='Engine arguments as JSON: dtype, such as '
-        '"float32", and '
-        "batch, the pictures or texts in one pass of the model.")  # fmt: skip
+        "checkpoint of the family, or OpenGVLab/InternVL-14B-224px; with --engine vllm any encoder "
+        "of texts. A local directory, a directory in a store, or a Hugging Face name. With "
+        "--engine openai: the server's name for the model.")  # fmt: skip
+    engine: Literal["torch", "vllm", "openai"] = Field(  # type: ignore[assignment]
+        "torch",
+        description=(
+            "Run the model in plain torch; an encoder of texts with vLLM; or ask a server with"
+            " OpenAI's /v1/embeddings at --base-url for vectors of texts."
+        ),
+    )
+    base_url: str | None = Field(None, description="Address of the server for --engine openai, up "
+        "to and including /v1. Its key is read from the environment variable "
+        "OPENAI_API_KEY.")  # fmt: skip
+    engine_args: dict[str, Any] = Field(
+        {},
+        description=(
+            'Engine arguments as JSON. For torch: dtype, such as "float32", and batch, the pictures'
+            " or texts in one pass of the model. For vllm: its own. For openai: batch, the texts in"
+            " one request, concurrency, away_s, answer_s, attempts, extra_body."
+        ),
+    )
     engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests "
         "but gave no vector for this many seconds.")  # fmt: skip
     max_tiles: int = tiles(1)
@@ -74,9 +96,7 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         **dict.fromkeys(
             PromptOptions.model_fields, "vectors have no prompt and no answer in words"
         ),
-        **dict.fromkeys(
-            ("base_url", "lora", "trust_remote_code"), "the model runs in plain torch, in this job"
-        ),
+        "lora": "no engine of vectors takes an adapter",
         **dict.fromkeys(
             ("gpu", "completion_tokens", "sample_rows"), "there is no estimate for vectors yet"
         ),
@@ -101,12 +121,31 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
 
     @functools.cached_property
     def encoder(self) -> Encoder:
-        """The checkpoint.
+        """The checkpoint, or what a server runs.
 
         Raises:
-            ConfigurationError: It is none that gives vectors.
+            ConfigurationError: It is none that gives vectors, or the server does not answer.
         """
+        _check_engine(self)
+        if self.engine == "vllm":
+            return load_text_encoder(self.model, self.revision)
+        if self.engine == "openai":
+            return served_encoder(self.model, self._served_size())
         return load_encoder(self.model, self.revision)
+
+    def _served_size(self) -> int:
+        if self.base_url is None:
+            raise ConfigurationError(
+                "--engine openai: no server is named. Add --base-url http://HOST:PORT/v1."
+            )
+        extra = self.engine_args.get("extra_body")
+        return served_size(self.base_url, self.model, extra_body=extra)
+
+    @property
+    def resolved_prefix(self) -> str:
+        """What stands before every text."""
+        given = "text_prefix" in self.model_fields_set
+        return self.text_prefix if given or self.engine == "torch" else ""
 
     @functools.cached_property
     def label_words(self) -> dict[str, str]:
@@ -126,6 +165,8 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
     def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
         """The task for this input."""
         encoder, pooling = self.encoder, self.resolved_pooling
+        if pooling == "none":
+            _check_states(self)
         if self.text_column is not None:
             _check_texts(self, encoder, pooling, columns)
         _check_labels(self, encoder, columns)
@@ -144,12 +185,45 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
             )
         details: dict[str, object] = {"pooling": pooling, "fit": self.fit or encoder.fit}
         details |= {"labels": labels} if labels else {}
+        details |= {} if self.engine == "torch" else {"text_prefix": self.resolved_prefix}
         return embed(
             encoder.size(pooling),
             vector_type=self.vector_type,
             text_column=self.text_column,
             labels=list(labels),
+            states=pooling == "none",
             details=details,
+        )
+
+
+def _check_engine(options: EmbedJobOptions) -> None:
+    """Refuses options of another engine.
+
+    Raises:
+        ConfigurationError: An option does not fit the engine.
+    """
+    if options.engine != "openai" and options.base_url is not None:
+        raise ConfigurationError(
+            f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model"
+            " itself. Add --engine openai, or leave the address out."
+        )
+    if options.engine != "vllm":
+        refuse(options, ("trust_remote_code",), "the model runs in plain torch, or on the server")
+    if options.engine == "openai" and options.pooling not in (None, "server"):
+        raise ConfigurationError(
+            f"--pooling {options.pooling}: the server pools. Leave it out with --engine openai."
+        )
+    if options.engine != "torch" and options.text_column is None:
+        raise ConfigurationError(
+            f"--engine {options.engine} embeds texts. Name the column with texts by --text-column,"
+            " or leave the engine out to embed pictures."
+        )
+
+
+def _check_states(options: EmbedJobOptions) -> None:
+    if options.labels or options.taxonomy is not None:
+        raise ConfigurationError(
+            "--pooling none: labels need one vector of a picture. Give --pooling c or g."
         )
 
 
@@ -173,7 +247,7 @@ def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[
         raise ConfigurationError(
             f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out."
         )
-    if not encoder.reads_texts or options.resolved_pooling not in ("c", "g"):
+    if encoder.layout != "dual" or options.resolved_pooling not in ("c", "g"):
         raise ConfigurationError(
             f"{named:.200}: labels are texts, and only InternVL-14B-224px with --pooling c or g"
             " puts texts beside pictures."
@@ -204,9 +278,9 @@ def _check_texts(
     if not encoder.reads_texts:
         raise ConfigurationError(
             f"--text-column {options.text_column}: {encoder.model} has no text encoder. Use --model"
-            " OpenGVLab/InternVL-14B-224px."
+            " OpenGVLab/InternVL-14B-224px, or an encoder of texts with --engine vllm."
         )
-    if pooling not in ("c", "g"):
+    if pooling not in encoder.poolings_of_texts:
         raise ConfigurationError(
             f"--pooling {pooling}: texts and pictures share a space only by c and g. Leave it out,"
             " or give one of them."

@@ -12,12 +12,12 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.places import is_same_version
 from internvl_ops.stores.redaction import safe_uri
-from internvl_ops.tasks.embedding import VECTOR
+from internvl_ops.tasks.embedding import VECTOR, VECTORS
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.settings import METADATA_KEY, WEIGHTS
 
 # what a query is made with, as the vectors were
-_SPACE = ("pooling", "fit", "text_prefix", "max_tiles", "resize")
+_SPACE = ("engine", "pooling", "fit", "text_prefix", "max_tiles", "resize")
 
 
 class Embedded:
@@ -40,6 +40,11 @@ class Embedded:
             )
         schema = self.folder.read_schema(self.files[-1])
         kind = schema.field(VECTOR).type if VECTOR in schema.names else None
+        if VECTORS in schema.names:
+            raise ConfigurationError(
+                f"{self._said} holds a vector of each token (pooling none), and a search compares"
+                " one of each unit. Make an output with another --pooling."
+            )
         if kind is None or not pa.types.is_fixed_size_list(kind):
             raise ConfigurationError(
                 f"{self._said}: its results have no vectors, only {', '.join(schema.names[:8])} …."

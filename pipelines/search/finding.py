@@ -88,7 +88,13 @@ def _of_options(options: SearchOptions, embedded: Embedded) -> tuple[list[str], 
         from pipelines.search.queries import query_vectors
 
         parts.append(
-            query_vectors(embedded, options.query_text, options.query_image, options.model)
+            query_vectors(
+                embedded,
+                options.query_text,
+                options.query_image,
+                options.model,
+                options.base_url,
+            )
         )
     return names, np.concatenate(parts)
 

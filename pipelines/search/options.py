@@ -19,7 +19,7 @@ class SearchOptions(BaseModel):
         (), description="Find what is near to this unit. Repeat for more."
     )
     query_text: tuple[str, ...] = Field((), description="Find what this text says, in vectors of "
-        "InternVL-14B-224px. Repeat for more.")  # fmt: skip
+        "InternVL-14B-224px or of an encoder of texts. Repeat for more.")  # fmt: skip
     query_image: tuple[str, ...] = Field((), description="Find what looks like this picture: a "
         "path or URI. Repeat for more.")  # fmt: skip
     queries: str | None = Field(None, description="Find what is near to each unit of this output "
@@ -31,6 +31,9 @@ class SearchOptions(BaseModel):
         "condition in SQL over their columns.")  # fmt: skip
     model: str | None = Field(None, description="Where the checkpoint of the vectors is now, for "
         "--query-text and --query-image. Default: where it was when they were made.")  # fmt: skip
+    base_url: str | None = Field(
+        None, description="Address of the server, for --query-text in vectors that a server made."
+    )
     index: str | None = Field(None, description="Search by the approximate index in this local "
         "file, which is made if it is not there or not of these vectors. Default: exact, by "
         "comparing with every vector.")  # fmt: skip

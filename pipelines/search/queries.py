@@ -13,7 +13,7 @@ from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media_reader import MediaRef, Unit
 from internvl_ops.models.checkpoints.places import is_same_version
-from internvl_ops.rendered import RenderedConversation
+from internvl_ops.rendered import ChatConversation
 from internvl_ops.replies import Numbers
 from internvl_ops.tasks.conversation import Conversation
 from pipelines.options.command_line import build_options
@@ -26,7 +26,11 @@ from pipelines.wiring.vectors import vector_engine_maker, vector_preparer_maker
 
 
 def query_vectors(
-    embedded: Embedded, texts: Sequence[str], images: Sequence[str], model: str | None = None
+    embedded: Embedded,
+    texts: Sequence[str],
+    images: Sequence[str],
+    model: str | None = None,
+    base_url: str | None = None,
 ) -> np.ndarray:
     """A vector of each text and of each picture, of shape (texts and images, size).
 
@@ -35,6 +39,7 @@ def query_vectors(
         texts: The texts.
         images: Paths or URIs of pictures.
         model: Where the checkpoint is, if not where it was.
+        base_url: Address of the server, if one made the vectors.
 
     Raises:
         ConfigurationError: The checkpoint is another one, takes no texts, or a picture cannot be
@@ -44,7 +49,18 @@ def query_vectors(
         **embedded.making(),
         "model": model or embedded.settings.get("model"),
         "output": "unused",
+        **({"base_url": base_url} if base_url else {}),
     }
+    if images and given.get("engine", "torch") != "torch":
+        raise ConfigurationError(
+            f"--query-image {images[0]}: these vectors are of texts alone. Search by --query-text."
+        )
+    if given.get("engine") == "openai" and base_url is None:
+        raise ConfigurationError(
+            "--query-text: a server made these vectors. Name it by --base-url http://HOST:PORT/v1."
+        )
+    if given.get("engine", "torch") != "torch":
+        given["text_column"] = "text"
     requests = [
         *(_request(given, f"--query-text {text!r:.60}", text=text) for text in texts),
         *(_request(given, f"--query-image {image}", image=image) for image in images),
@@ -70,7 +86,7 @@ def _request(
 ) -> Request:
     """The prepared query."""
     if image is None:
-        options = _options(given, "unused", text_column="text")
+        options = _options(given | {"text_column": "text"}, "unused")
         if not options.encoder.reads_texts:
             raise ConfigurationError(
                 f"{said}: {options.model} has no text encoder; its vectors are of pictures alone."
@@ -92,7 +108,8 @@ def _request(
     if isinstance(prepared, UnitError):
         raise ConfigurationError(f"{said}: {prepared.message}")
     (conversation,) = prepared.conversations
-    assert isinstance(conversation, RenderedConversation), "as the preparer of vectors makes them"
+    if isinstance(conversation, ChatConversation):
+        return Request(said, chat=conversation.chat)
     return Request(said, conversation.token_ids, prepared.tiles)
 
 
@@ -100,9 +117,9 @@ async def _answers(options: EmbedJobOptions, requests: Sequence[Request]) -> np.
     engine = vector_engine_maker(options)()
     await engine.start()
     try:
-        found: list[Numbers] = await asyncio.gather(
-            *(engine.generate(one, Sampling()) for one in requests)
-        )
+        found = await asyncio.gather(*(engine.generate(one, Sampling()) for one in requests))
     finally:
         engine.shutdown()
-    return np.stack([one.values for one in found]).astype(np.float32)
+    vectors = [one.values for one in found if isinstance(one, Numbers)]
+    assert len(vectors) == len(found), "an output with vectors of tokens is not searched"
+    return np.stack(vectors).astype(np.float32)

@@ -131,7 +131,7 @@ def engine_maker(
             needs.
     """
     if isinstance(options, EmbedJobOptions):
-        return vector_engine_maker(options)
+        return vector_engine_maker(options, gpus_per_engine)
     _check_outcome(options.engine, task)
     if options.engine == "openai":
         assert not isinstance(checkpoint, Encoder), "only a job of vectors has one"
@@ -196,6 +196,8 @@ def check_endpoint(options: ModelOptions) -> str | None:
         ConfigurationError: It does not serve the model, or refuses the key.
     """
     if options.engine != "openai" or options.base_url is None:
+        return None
+    if isinstance(options, EmbedJobOptions):  # it gave the length of its vectors already
         return None
     why = asyncio.run(check_served(options.base_url, options.model))
     return why and f"waiting for {safe_uri(options.base_url)}: {why}"

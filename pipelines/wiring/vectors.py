@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from internvl_ops.engines.arguments import check_names
+from internvl_ops.engines.base import own_context
+from internvl_ops.engines.endpoint import Patience
+from internvl_ops.engines.served_vectors import ServedVectorEngine
 from internvl_ops.engines.vectors import VectorEngine
+from internvl_ops.engines.vllm_vectors import VllmVectorEngine
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.encoders.texts import TextTokenizer
 from pipelines.options.embed_options import EmbedJobOptions, label_texts
@@ -20,13 +26,36 @@ if TYPE_CHECKING:
     from internvl_ops.preparer import UnitPreparer
 
 
-def vector_engine_maker(options: EmbedJobOptions) -> Callable[..., VectorEngine]:
+VectorEngines: TypeAlias = "VectorEngine | VllmVectorEngine | ServedVectorEngine"
+_PATIENCE = {field.name for field in dataclasses.fields(Patience)}
+_SERVED = ("batch", "concurrency", "extra_body", *sorted(_PATIENCE))
+
+
+def vector_engine_maker(
+    options: EmbedJobOptions, gpus_per_engine: int = 0
+) -> Callable[..., VectorEngines]:
     """Returns a picklable function that makes an engine of vectors.
+
+    Args:
+        options: Options of the job.
+        gpus_per_engine: GPUs that vLLM spreads an engine over; 0 for CPUs.
 
     Raises:
         ConfigurationError: An argument of the engine is unknown, or it is to be spread over several
             GPUs.
     """
+    if options.engine == "openai":
+        return _served(options)
+    if options.engine == "vllm":
+        return functools.partial(
+            VllmVectorEngine,
+            options.encoder,
+            pooling=options.resolved_pooling,
+            normalise=options.normalise,
+            tensor_parallel=max(1, gpus_per_engine),
+            engine_args=options.engine_args,
+            trust_remote_code=options.trust_remote_code,
+        )
     if (options.gpus_per_engine or 0) > 1:
         raise ConfigurationError(
             f"--gpus-per-engine {options.gpus_per_engine}: an engine of vectors runs on one GPU."
@@ -44,6 +73,29 @@ def vector_engine_maker(options: EmbedJobOptions) -> Callable[..., VectorEngine]
     return make
 
 
+def _served(options: EmbedJobOptions) -> Callable[..., VectorEngines]:
+    if options.gpus_per_engine:
+        raise ConfigurationError(
+            f"--gpus-per-engine {options.gpus_per_engine}: the server has the GPUs. Leave it out"
+            " with --engine openai."
+        )
+    check_names("openai", options.engine_args, _SERVED)
+    given = options.engine_args
+    patience = {name: value for name, value in given.items() if name in _PATIENCE}
+    others: dict[str, Any] = {name: value for name, value in given.items() if name not in _PATIENCE}
+    make = functools.partial(
+        ServedVectorEngine,
+        str(options.base_url),
+        options.model,
+        size=options.encoder.size("server"),
+        normalise=options.normalise,
+        patience=Patience(**patience),
+        **others,
+    )
+    make()  # refuses numbers that cannot be
+    return make
+
+
 def _label_ids(options: EmbedJobOptions) -> list[list[np.ndarray]]:
     """Token ids of the texts that say each label."""
     texts = label_texts(options)
@@ -51,7 +103,8 @@ def _label_ids(options: EmbedJobOptions) -> list[list[np.ndarray]]:
         return []
     tokenizer = TextTokenizer(options.encoder)
     return [
-        [tokenizer.encode(text, prefix=options.text_prefix)[0] for text in each] for each in texts
+        [tokenizer.encode(text, prefix=options.resolved_prefix)[0] for text in each]
+        for each in texts
     ]
 
 
@@ -72,5 +125,6 @@ def vector_preparer_maker(
         media,
         fit=options.fit,
         texts=options.text_column is not None,
-        prefix=options.text_prefix,
+        prefix=options.resolved_prefix,
+        longest=own_context(options.engine_args),
     )

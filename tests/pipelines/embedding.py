@@ -44,6 +44,7 @@ def picture(colour: tuple[int, int, int]) -> bytes:
 
 def embedded(tmp_path: Path, rows: pa.Table, **options: Any) -> OutputFolder:
     """Runs a job's stages on rows, in this process, and writes them."""
+    tmp_path.mkdir(exist_ok=True)
     manifest = tmp_path / "manifest.jsonl"
     own = {
         name: values[0]

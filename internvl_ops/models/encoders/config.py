@@ -14,9 +14,9 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.checkpoints.places import Place, Placed, place_of
 
-Pooling = Literal["class", "mean", "projected", "c", "g"]
+Pooling = Literal["class", "mean", "last", "projected", "c", "g", "none", "server"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-Layout = Literal["chat", "native_chat", "vision", "dual"]
+Layout = Literal["chat", "native_chat", "vision", "dual", "text", "served"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,17 @@ class Encoder(Placed):
         model: The user's name for it: a local folder, a folder in a store, or a hub name.
         layout: ``chat``, a chat checkpoint of the family, of which the vision model and the
             projector are used; ``native_chat``, the same in transformers' own layout; ``vision``,
-            an InternViT alone; ``dual``, InternVL-14B-224px, which has a text encoder too.
+            an InternViT alone; ``dual``, InternVL-14B-224px, which has a text encoder too;
+            ``text``, an encoder of texts alone; ``served``, what a server runs.
         config: Its ``config.json``.
-        tile_size: Side of a picture in pixels.
+        tile_size: Side of a picture in pixels; 1 of encoders that take texts alone.
         sizes: The ways in which its vectors can be pooled, the usual one first, with the length of
-            the vector.
+            the vector; ``none`` keeps those of all tokens.
         fit: How a picture gets the shape of a square, as its model card does it.
         use_thumbnail: Whether a picture of several tiles gets a thumbnail.
         dtype: Type of the stored weights, such as ``bfloat16``.
+        longest: Tokens of a text that an encoder of texts alone reads; of a longer text the rest
+            is left out.
         place: Where its files are, and which version of them.
     """
 
@@ -46,6 +49,7 @@ class Encoder(Placed):
     fit: Fit
     use_thumbnail: bool
     dtype: str
+    longest: int = 0
     place: Place | None = field(default=None, compare=False)
 
     @property
@@ -56,7 +60,19 @@ class Encoder(Placed):
     @property
     def reads_texts(self) -> bool:
         """Whether it has a text encoder."""
-        return self.layout == "dual"
+        return self.layout in ("dual", "text", "served")
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it has a vision model."""
+        return self.layout not in ("text", "served")
+
+    @property
+    def poolings_of_texts(self) -> tuple[Pooling, ...]:
+        """The ways to pool the tokens of a text; empty if it reads none."""
+        if self.layout == "dual":
+            return ("c", "g")
+        return tuple(self.sizes) if self.reads_texts else ()
 
     def size(self, pooling: Pooling) -> int:
         """Length of a vector.
@@ -101,9 +117,10 @@ def load_encoder(model: str, revision: str | None = None) -> Encoder:
             f" {error}. Download the checkpoint's config.json again."
         ) from error
     raise ConfigurationError(
-        f"{keyword('model', model)}: config.json has model_type {kind!r}; vectors come from an"
-        " InternViT ('intern_vit_6b'), from InternVL-14B-224px ('internvl') and from the chat"
-        " checkpoints ('internvl_chat')."
+        f"{keyword('model', model)}: config.json has model_type {kind!r}; in plain torch, vectors"
+        " come from an InternViT ('intern_vit_6b'), from InternVL-14B-224px ('internvl') and from"
+        f" the chat checkpoints ('internvl_chat'). {keyword('engine', 'vllm')} runs other encoders"
+        " of texts."
     )
 
 
@@ -115,7 +132,7 @@ def _vision(model: str, folder: Path, config: dict[str, Any], place: Place) -> E
         layout="vision",
         config=config,
         tile_size=int(config["image_size"]),
-        sizes={"class": hidden, "mean": hidden},
+        sizes={"class": hidden, "mean": hidden, "none": hidden},
         fit=_fit_of(folder),
         use_thumbnail=False,
         dtype=_dtype(config),
@@ -137,7 +154,7 @@ def _dual(model: str, folder: Path, config: dict[str, Any], place: Place) -> Enc
         layout="dual",
         config=config,
         tile_size=int(config.get("force_image_size") or vision["image_size"]),
-        sizes={"c": shared, "g": shared, "class": hidden, "mean": hidden},
+        sizes={"c": shared, "g": shared, "class": hidden, "mean": hidden, "none": hidden},
         fit=_fit_of(folder),
         use_thumbnail=False,
         dtype=_dtype(config),
@@ -162,6 +179,7 @@ def _chat(checkpoint: Checkpoint, config: dict[str, Any]) -> Encoder:
             "projected": checkpoint.architecture.language.hidden,
             "class": hidden,
             "mean": hidden,
+            "none": hidden,
         },
         fit="pad" if checkpoint.pad_to_square else "stretch",
         use_thumbnail=checkpoint.use_thumbnail,

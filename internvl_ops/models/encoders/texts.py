@@ -1,6 +1,9 @@
-"""Texts as token ids for InternVL-C and InternVL-G, by the settings on the model card."""
+"""Texts as token ids: for InternVL-C and InternVL-G by the settings on the model card, for other
+encoders by their own tokenizer."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +17,73 @@ PREFIX = "summarize:"  # before every text
 LONGEST = 80  # tokens of a text, the begin and the end token included
 
 
+class TokenizesTexts(Protocol):
+    """Makes the token ids of texts."""
+
+    longest: int
+
+    def encode(self, text: str, *, prefix: str = ...) -> tuple[np.ndarray, bool]:
+        """Token ids of a text, int32 of shape (tokens,), and whether it was cut to fit."""
+
+
+def text_tokenizer(encoder: Encoder, longest: int | None = None) -> TokenizesTexts:
+    """The tokenizer of an encoder.
+
+    Args:
+        encoder: A checkpoint with a text encoder.
+        longest: Tokens of a text at most, where its own limit is not to be used; InternVL-14B-224px
+            always has its own.
+
+    Raises:
+        ConfigurationError: Its tokenizer cannot be read.
+    """
+    if encoder.layout == "text":
+        return PublishedTokenizer(encoder, longest)
+    return TextTokenizer(encoder)
+
+
+class PublishedTokenizer:
+    """Makes token ids by a checkpoint's ``tokenizer.json``, with the tokens that it puts around a
+    text. Special tokens in a text are plain text.
+
+    Args:
+        encoder: An encoder of texts alone.
+        longest: Tokens of a text, its marks included; None is the checkpoint's own limit.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+
+    def __init__(self, encoder: Encoder, longest: int | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        self.longest = longest or encoder.longest
+        path = encoder.folder() / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ConfigurationError(
+                f"{keyword('model', encoder.model)}: its tokenizer cannot be read: {error}."
+                " Download tokenizer.json again."
+            ) from error
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.longest)
+
+    def encode(self, text: str, *, prefix: str = "") -> tuple[np.ndarray, bool]:
+        """Token ids of a text.
+
+        Args:
+            text: The text.
+            prefix: Stands before it.
+
+        Returns:
+            int32 of shape (tokens,), at most `longest`; and whether the text was cut to fit.
+        """
+        found = self._tokenizer.encode(prefix + text)
+        return np.array(found.ids, np.int32), bool(found.overflowing)
+
+
 class TextTokenizer:
     """Makes the token ids of texts. Special tokens in a text are plain text.
 
@@ -23,6 +93,8 @@ class TextTokenizer:
     Raises:
         ConfigurationError: It has none, or its tokenizer cannot be read.
     """
+
+    longest = LONGEST
 
     def __init__(self, encoder: Encoder) -> None:
         if not encoder.reads_texts:

@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from pipelines.flags import in_flags
 from pipelines.options.command_line import build_options
 from pipelines.options.embed_options import EmbedJobOptions, label_texts
 from pipelines.output.folder import ERRORS, RESULTS
+from pipelines.output.settings import METADATA_KEY
+from pipelines.search.embedded import Embedded
+from pipelines.search.queries import query_vectors
+from testing.model_server import ModelServer, vector_of
 from testing.tiny.encoders import make_tiny_internvit, make_tiny_internvl
 from tests.pipelines.embedding import embedded, image_rows, picture, read
 from tests.pipelines.stages.rows import manifest_rows
@@ -144,7 +149,22 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
         ({"template": ["{}"]}, "--template {} has no effect: there are no labels"),
         ({"truth_column": "text"}, "--truth-column text has no effect: there are no labels"),
         ({"prompt": "What?"}, "--prompt is not an option of this command: vectors have no prompt"),
-        ({"engine": "vllm"}, "--engine vllm: .*torch"),
+        (
+            {"engine": "vllm", "text_column": "text"},
+            "model_type 'intern_vit_6b', which --engine torch embeds",
+        ),
+        ({"engine": "vllm"}, "--engine vllm embeds texts. Name the column with texts"),
+        ({"engine": "openai"}, "--engine openai embeds texts. Name the column with texts"),
+        ({"base_url": "http://u:p@h/v1"}, "--base-url http://h/v1: --engine torch runs the"),
+        ({"trust_remote_code": True}, "--trust-remote-code has no effect: the model runs in plain"),
+        (
+            {"engine": "openai", "text_column": "text"},
+            "--engine openai: no server is named. Add --base-url",
+        ),
+        (
+            {"engine": "openai", "text_column": "text", "pooling": "mean"},
+            "--pooling mean: the server pools",
+        ),
         (
             {"engine_args": {"quantization": "awq"}},
             "--engine-args: 'quantization' is not an argument",
@@ -192,3 +212,73 @@ def test_texts_share_a_space_with_pictures_by_c_and_g_alone(internvl: Path, tmp_
         check_job(
             build_options(EmbedJobOptions, values | {"pooling": "class"}), EmbedJobOptions.make_task
         )
+
+
+def test_every_token_of_a_picture(internvit: Path, tmp_path: Path) -> None:
+    """The last hidden state, as the model has it: the class token and sixteen patches. The mean of
+    the patches is what the mean gives."""
+    rows = image_rows([picture((200, 20, 20)), b"no picture", picture((20, 20, 200))])
+    settings: dict[str, Any] = {
+        "model": str(internvit),
+        "normalise": False,
+        "engine_args": {"dtype": "float32"},
+    }
+    output = embedded(tmp_path / "none", rows, pooling="none", **settings)
+    pooled = embedded(tmp_path / "mean", rows, pooling="mean", **settings)
+    means = {row["id"]: row["vector"] for row in read(pooled, RESULTS)}
+    found = {row["id"]: np.array(row["vectors"]) for row in read(output, RESULTS)}
+    assert found.keys() == means.keys() == {"0", "2"}
+    for name, states in found.items():
+        assert states.shape == (17, 128)
+        np.testing.assert_allclose(states[1:].mean(0), means[name], rtol=1e-4, atol=1e-5)
+    schema = output.read_table(output.files(RESULTS)[0]).schema
+    assert schema.field("vectors").type == pa.list_(pa.list_(pa.float32(), 128))
+    assert json.loads(schema.metadata[METADATA_KEY])["pooling"] == "none"
+    assert [row["id"] for row in read(output, ERRORS)] == ["1"]
+    with pytest.raises(ConfigurationError, match="a vector of each token"):
+        Embedded("--input", output.uri)
+
+
+def test_every_token_in_half_precision(internvit: Path, tmp_path: Path) -> None:
+    rows = image_rows([picture((200, 20, 20))])
+    output = embedded(tmp_path, rows, pooling="none", model=str(internvit), vector_type="float16")
+    (row,) = read(output, RESULTS)
+    np.testing.assert_allclose(np.linalg.norm(row["vectors"], axis=1), 1, atol=2e-3)
+
+
+def test_texts_by_a_server(tmp_path: Path) -> None:
+    """A text of its own in each row; an empty one is the row's error; the prefix stands first."""
+    rows = manifest_rows(["a", "b", "c"], text=["one", "", "two"])
+    with ModelServer() as server:
+        output = embedded(
+            tmp_path,
+            rows,
+            model="tiny",
+            engine="openai",
+            base_url=server.url,
+            text_column="text",
+            text_prefix="query: ",
+            normalise=False,
+        )
+        found = Embedded("--input", output.uri)
+        (query,) = query_vectors(found, ["one"], [], base_url=server.url)
+        with pytest.raises(ConfigurationError, match="these vectors are of texts alone"):
+            query_vectors(found, [], ["a.png"], base_url=server.url)
+        with pytest.raises(ConfigurationError, match="a server made these vectors"):
+            query_vectors(found, ["one"], [])
+    vectors = {row["id"]: row["vector"] for row in read(output, RESULTS)}
+    assert vectors == {"a": vector_of("query: one"), "c": vector_of("query: two")}
+    expected = np.array(vectors["a"])
+    np.testing.assert_allclose(query, expected / np.linalg.norm(expected), rtol=1e-5)
+    (error,) = read(output, ERRORS)
+    assert (error["id"], error["kind"]) == ("b", "bad_row")
+
+
+def test_a_server_s_vectors_without_a_prefix(tmp_path: Path) -> None:
+    with ModelServer() as server:
+        given: dict[str, Any] = {"engine": "openai", "base_url": server.url, "text_column": "text"}
+        output = embedded(
+            tmp_path, manifest_rows(["a"], text=["one"]), model="tiny", normalise=False, **given
+        )
+    (row,) = read(output, RESULTS)
+    assert row["vector"] == vector_of("one")
