@@ -172,7 +172,7 @@ class NumbersOutcome(Outcome):
     """Numbers, from an engine that returns `Numbers`: one reply to each conversation."""
 
     name = "numbers"
-    reply = Numbers
+    reply: ClassVar[type[Any]] = Numbers
     replies_type = pa.list_(
         pa.struct([("values", pa.list_(pa.float64())), ("prompt_tokens", pa.int32())])
     )
