@@ -176,6 +176,7 @@ bench-feed: setup
 bench-scale: setup
 	@$(PY) -m benchmarks.bench_batching
 	@$(PY) -m benchmarks.bench_scale
+	@$(PY) -m benchmarks.bench_distance
 	@$(PY) -m benchmarks.tables
 
 # Whether the cost of a row grows with the manifest; ten minutes. Ten million new rows, 48: --new 10000000 --done --part.

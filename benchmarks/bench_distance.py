@@ -49,14 +49,16 @@ def measure(images: str, near_first: bool, scratch: Path) -> dict[str, Any]:
     """The caption job's pipeline in this process."""
     import ray
     from ray.cluster_utils import Cluster
+    from ray.data import DataContext
 
-    from pipelines import annotate, cluster
+    from pipelines import annotate
     from pipelines.commands.job import check_job
     from pipelines.options.task_options import make_caption
     from pipelines.options.tasks import job_options
     from testing.tiny import make_tiny_checkpoint
 
-    cluster.NEAR_FIRST = near_first
+    # Ray's own default is True, and it asks users not to change it.
+    DataContext.get_current().execution_options._actor_locality_enabled = near_first
     slow = str(scratch / "slow")
     annotate.engine_maker = lambda *_: functools.partial(make_stand_in, DEVICE, 1.0, slow)
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})

@@ -36,6 +36,7 @@ SECTIONS = {
     "feed": "The pipeline against the same engine fed from memory (`make bench-feed`)",
     "scale": "Many engines, each a stand-in, on fake nodes (`make bench-scale`)",
     "batching": "Blocks, rows in flight and order, the engine a stand-in (`make bench-scale`)",
+    "distance": "Tiles between nodes (`make bench-scale`)",
     "rows": "Manifests of many rows, the engine a stand-in (`make bench-rows`)",
     "exports": "Exports of many rows (`make bench-exports`)",
     "memory": "Memory over 5,000 rows (`make bench-memory`)",

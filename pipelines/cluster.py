@@ -40,9 +40,6 @@ GPU_KIND = "accelerator_type:"
 READERS = 2  # manifest files read in parallel; parsing is never the bottleneck
 # tasks that split exploded documents and videos into blocks; each takes one block at a time
 SPLITTERS = 8
-# Tiles are megabytes a picture: an engine takes those of its own node first, and others once it has
-# none there.
-NEAR_FIRST = True
 
 _TOKEN = (
     "Where the cluster authenticates by token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or"
@@ -120,7 +117,6 @@ def _settings(options: JobOptions) -> Iterator[None]:
     # a hang.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
-    context.execution_options.actor_locality_enabled = NEAR_FIRST
     # polling costs one thread per task, and nobody reads the figure
     context.memory_usage_poll_interval_s = None
     # An actor that fails to start fails again the next time: a file is missing, or the device

@@ -53,7 +53,8 @@ def ray_session() -> str:
     if not ray.is_initialized():
         handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
         os.environ.setdefault("RAY_worker_niceness", "0")  # as in a job's own session
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        # "local": another cluster of this machine, such as one of a test beside this, is not ours
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         signal.signal(signal.SIGTERM, handler)
     return ray.get_runtime_context().get_node_id()
 
