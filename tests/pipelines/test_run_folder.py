@@ -4,10 +4,12 @@ node."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -116,9 +118,10 @@ cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory):
+def node() -> Iterator[tuple[str, Path]]:
     """A cluster that was there before any job, its address, and its node's temporary folder."""
-    folder = tmp_path_factory.mktemp("node")
+    # The path of a socket has at most 107 bytes: pytest's own folders are too long for Ray's.
+    folder = Path(tempfile.mkdtemp(prefix="node"))
     process = subprocess.Popen(
         [sys.executable, "-c", NODE],
         env={**os.environ, "TMPDIR": str(folder), "RAY_worker_niceness": "0"},
@@ -130,6 +133,7 @@ def node(tmp_path_factory: pytest.TempPathFactory):
     assert process.stdout is not None
     yield process.stdout.readline().strip(), folder
     process.communicate("")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Job:
