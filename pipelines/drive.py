@@ -3,6 +3,7 @@ signal."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import re
@@ -111,26 +112,27 @@ def _take_all(
     finished = failed = 0
     tokens = 0 if "completion_tokens" in record.task.outcome.tokens else None
     limit = ErrorLimit(record.options.max_error_rate)
-    for number, rows in enumerate(blocks_of(results)):
-        if not len(rows):
-            continue
-        record.measures.take(rows)
-        before = time.monotonic()
-        writer.add(_without_previews(rows, record))
-        record.measures.writing_s += time.monotonic() - before
-        finished += len(rows)
-        kinds = _kinds(rows)
-        failed += len(kinds)
-        progress.kinds.update(kinds)
-        if tokens is not None:
-            tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
-        # else the total is that of the chosen units
-        if number % SKIPPED_EVERY == 0 and record.chosen is None:
-            progress.skipped(ledger.tally().skipped)
-        progress.update(finished, tokens, failed)
-        count_retries(rows, record.events)
-        if limit.passed(finished, failed, progress.todo):
-            raise TooManyErrors
+    with contextlib.closing(blocks_of(results)) as blocks:
+        for number, rows in enumerate(blocks):
+            if not len(rows):
+                continue
+            record.measures.take(rows)
+            before = time.monotonic()
+            writer.add(_without_previews(rows, record))
+            record.measures.writing_s += time.monotonic() - before
+            finished += len(rows)
+            kinds = _kinds(rows)
+            failed += len(kinds)
+            progress.kinds.update(kinds)
+            if tokens is not None:
+                tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
+            # else the total is that of the chosen units
+            if number % SKIPPED_EVERY == 0 and record.chosen is None:
+                progress.skipped(ledger.tally().skipped)
+            progress.update(finished, tokens, failed)
+            count_retries(rows, record.events)
+            if limit.passed(finished, failed, progress.todo):
+                raise TooManyErrors
     limit.at_end(finished, failed)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -100,15 +100,21 @@ def actor_in_own_folder(actor: type) -> type:
     return InOwnFolder
 
 
-def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
+def blocks_of(dataset: Dataset) -> Generator[pa.Table, None, None]:
     """Runs ``dataset`` and yields its blocks as they are finished.
 
     ``iter_batches`` would start four threads, and send its own statistics to an actor after each
-    block.
+    block. Close the iterator before its end to end the stages: actors that wait for their rows
+    would keep their CPUs in a session that goes on.
     """
-    for bundle in dataset.iter_internal_ref_bundles():
-        for entry in bundle.blocks:
-            yield ray.get(entry.ref)
+    bundles, _, executor = dataset._execute_to_iterator()
+    try:
+        for bundle in bundles:
+            for entry in bundle.blocks:
+                yield ray.get(entry.ref)
+    finally:
+        if executor is not None:
+            executor.shutdown(force=True)
 
 
 def whole_blocks(

@@ -30,7 +30,7 @@ PRIVATE = [
         RAY,
     ),
     ("ray.data", "Dataset._from_parent", (), RAY),
-    ("ray.data", "Dataset.iter_internal_ref_bundles", (), RAY),
+    ("ray.data", "Dataset._execute_to_iterator", (), RAY),
     ("ray.data._internal.logical.interfaces", "LogicalPlan", (), RAY),
     (
         "ray.data._internal.logical.operators",
