@@ -21,7 +21,7 @@ def run(folder: Path) -> Done:
     return run_here("evaluate_model.py", *suite, *where, *how)
 
 
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("no_ray_session")
 def test_one_engine_answers_two_benchmarks_and_a_second_run_goes_on(tmp_path: Path) -> None:
     benchmarks.draw_docvqa(tmp_path / "docvqa", 8)
     [drawn] = (tmp_path / "docvqa").glob("*.parquet")
