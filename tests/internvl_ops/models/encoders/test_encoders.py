@@ -200,7 +200,7 @@ def test_an_internvit_alone(kind: str, tmp_path: Path) -> None:
     folder = make_tiny_internvit(tmp_path, vision=kind)
     encoder = load_encoder(str(folder))
     assert (encoder.layout, encoder.tile_size, encoder.fit) == ("vision", 56, "crop")
-    assert encoder.sizes == {"class": 128, "mean": 128}
+    assert encoder.sizes == {"class": 128, "mean": 128, "none": 128}
     tower, shown = load_tower(encoder).float(), pictures(56)
     config, weights = dict(encoder.config), weights_of(folder)
     expected = torch.stack([restated_vision(weights, config, one) for one in shown])
@@ -253,7 +253,7 @@ def test_texts_of_internvl(dual_folder: Path) -> None:
 
 def test_pictures_and_logits_of_internvl_c_and_g(dual_folder: Path) -> None:
     encoder = load_encoder(str(dual_folder))
-    assert encoder.sizes == {"c": 64, "g": 64, "class": 128, "mean": 128}
+    assert encoder.sizes == {"c": 64, "g": 64, "class": 128, "mean": 128, "none": 128}
     dual, weights, shown = load_dual(encoder).float(), weights_of(dual_folder), pictures(56)
     vision = {name.removeprefix("vision_model."): one for name, one in weights.items()}
     seen = [restated_vision(vision, encoder.config["vision_config"], one) for one in shown]
@@ -352,7 +352,8 @@ def test_weights_of_another_checkpoint(fault: str, dual_folder: Path, tmp_path: 
 def test_another_model_is_refused(kind: str | None, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(
-        ConfigurationError, match=f"has model_type {kind!r}; vectors come from an InternViT"
+        ConfigurationError,
+        match=f"has model_type {kind!r}; in plain torch, vectors come from an InternViT",
     ):
         load_encoder(str(tmp_path))
 
