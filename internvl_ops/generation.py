@@ -343,7 +343,7 @@ def _other_seed(seed: int | None, number: int) -> int | None:
 def _mean_logprob(completion: Completion) -> float | None:
     if not completion.logprobs:
         return None
-    chosen = [
-        at[token] for at, token in zip(completion.logprobs, completion.token_ids, strict=False)
-    ]
-    return float(np.mean(chosen)) if chosen else None
+    pairs = list(zip(completion.logprobs, completion.token_ids, strict=False))
+    if not pairs or any(token not in at for at, token in pairs):  # a server may leave out some
+        return None
+    return float(np.mean([at[token] for at, token in pairs]))

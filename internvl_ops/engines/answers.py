@@ -3,6 +3,7 @@ differ."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,10 +26,16 @@ _CUT = frozenset(
 _NO_ANSWER = frozenset(
     {"content_filter", "content_filtered", "safety", "error", "abort", "aborted", "cancelled"}
 )
+_CALLS = "tool_calls"  # nobody gave it tools, so this is no answer
 
 
-def completion(answer: Any) -> Completion:
+def completion(answer: Any, *, log_probs: bool = False) -> Completion:
     """A whole answer.
+
+    Args:
+        answer: The JSON of a server.
+        log_probs: Whether log-probabilities were asked for; otherwise those that a server sends
+            are passed over.
 
     Raises:
         KeyError, TypeError, IndexError: This is not an answer.
@@ -39,26 +46,29 @@ def completion(answer: Any) -> Completion:
     return Completion(
         token_ids=_token_ids(choice.get("token_ids")),
         prompt_tokens=_count(usage.get("prompt_tokens"), 0),
-        finish_reason=_reason(choice.get("finish_reason")) or "stop",
-        logprobs=_logprobs(choice.get("logprobs")),
+        finish_reason=_no_answer(choice) or _reason(choice.get("finish_reason")) or "stop",
+        logprobs=_logprobs(choice.get("logprobs")) if log_probs else [],
         text=_answer_of(_text(choice)),
         completion_tokens=_count(usage.get("completion_tokens"), 0),
         left_out=_thinks(choice) or thinks_in_channels(_text(choice)),
     )
 
 
-async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
+async def watched(
+    parts: AsyncIterator[Any], watch: Watch, *, log_probs: bool = False
+) -> Completion:
     """A streamed answer; ``watch`` sees the text so far, every few parts.
 
     Args:
         parts: JSON values as a server sends them; None is its end mark.
         watch: Ends the answer early by returning True.
+        log_probs: As for `completion`.
 
     Raises:
         ValueError: The parts end before the answer does.
     """
     answer = Completion([], 0, "", text="")
-    text, next_look, begun = "", WATCHED_EVERY, False
+    text, next_look, begun, calls = "", WATCHED_EVERY, False, False
     async for part in parts:
         if part is None:
             # An end mark without a reason also ends an answer, if the answer has begun.
@@ -79,7 +89,9 @@ async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
         text = said if whole else text + said
         answer.left_out |= _thinks(choice)
         answer.token_ids += _token_ids(choice.get("token_ids"))
-        answer.logprobs += _logprobs(choice.get("logprobs"))
+        if log_probs:
+            answer.logprobs += _logprobs(choice.get("logprobs"))
+        calls = calls or bool(_no_answer(choice))
         answer.finish_reason = _reason(choice.get("finish_reason")) or answer.finish_reason
         if answer.finish_reason or answer.completion_tokens < next_look:
             continue
@@ -90,6 +102,8 @@ async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
     if not answer.finish_reason:
         raise ValueError("it breaks off")
     answer.text = _answer_of(text)
+    if calls and not answer.text:
+        answer.finish_reason = _CALLS
     answer.left_out |= thinks_in_channels(text)
     return answer
 
@@ -117,7 +131,19 @@ def _text(choice: dict[str, Any]) -> str:
             return content
         if isinstance(content, list):
             return "".join(filter(None, map(_text_of_part, content)))
+        if content is not None and content != "":  # a server may read JSON that it was asked for
+            return json.dumps(content, ensure_ascii=False)
+    for said in (delta.get("refusal"), message.get("refusal")):
+        if isinstance(said, str) and said:
+            return said
     return ""
+
+
+def _no_answer(choice: dict[str, Any]) -> str:
+    """Why a choice without a text is no answer: it calls a tool. Empty if it is one."""
+    said = _object(choice.get("delta")) | _object(choice.get("message"))
+    calls = said.get("tool_calls") or said.get("function_call")
+    return _CALLS if calls and not _text(choice) else ""
 
 
 def _thinks(choice: dict[str, Any]) -> bool:
@@ -199,7 +225,11 @@ def _position(at: dict[str, Any]) -> dict[int, float]:
         for entry in entries
         if isinstance(entry, dict)
     ]
-    return {_token_id(token): number for token, number in known if number is not None}
+    return {
+        _token_id(token): number
+        for token, number in known
+        if token is not None and number is not None
+    }
 
 
 def _number(said: Any) -> float | None:

@@ -4,8 +4,10 @@ project's errors."""
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import logging
+import os
 import random
 import re
 import time
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from internvl_ops.engines.base import EngineDead
+from internvl_ops.engines.refusals import KEY_VARIABLE, TOO_LONG, Again, Refusal
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_text, safe_uri
@@ -29,16 +32,11 @@ logger = logging.getLogger(__name__)
 # Errors that are raised when the response is not an answer.
 _NO_ANSWER = (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError)
 
-KEY_VARIABLE = "OPENAI_API_KEY"
-AWAY = frozenset({502, 503, 504})  # what a proxy returns while the server behind it is down
-BUSY_STATUSES = frozenset({408, 409, 425, 429})
 LONGEST_PAUSE_S = 30.0
+_FORBIDDEN_IN_A_ROW = 20  # so many, without an answer between, are about the key
 LONGEST_WORDS = 300  # maximum characters of a server's text in a message
 # a \r at the end may be the first half of \r\n
 _LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
-_TOO_LONG = re.compile(
-    r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,31 +58,19 @@ class Patience:
     pause_s: float = 0.5
 
 
-class Again(Exception):
-    """An attempt failed for a reason that may be temporary.
+def api_key() -> str:
+    """The key in the environment; empty if there is none.
 
-    Args:
-        reason: Text for a message.
-        away: Whether the server is away, rather than failing at this request.
-        busy: Whether it is overloaded.
-        slow: Whether it did not answer in time.
-        wait_s: Seconds that it asks clients to wait.
-        unreadable: Whether its stream is not a readable answer.
+    Raises:
+        ConfigurationError: No request can carry it.
     """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        away: bool = False,
-        busy: bool = False,
-        slow: bool = False,
-        wait_s: float = 0.0,
-        unreadable: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.away, self.busy, self.slow, self.wait_s = reason, away, busy, slow, wait_s
-        self.unreadable = unreadable
+    key = os.environ.get(KEY_VARIABLE, "").strip()  # a file may end in a line break
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(
+            f"The environment variable {KEY_VARIABLE} holds characters that no request can carry,"
+            " such as a line break or a typographic quote. Set it to the key alone."
+        )
+    return key
 
 
 class UnreadableStream(UnitError):
@@ -113,6 +99,8 @@ class Endpoint:
         self._url, self._key, self._patience = url.rstrip("/"), key, patience
         self.name = safe_uri(self._url)
         self._away_since: float | None = None
+        # answers with status 403 since the last real answer; None before the first one
+        self._forbidden: int | None = None
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=aiohttp.ClientTimeout(total=patience.answer_s, sock_connect=10),
@@ -142,7 +130,7 @@ class Endpoint:
         async def once() -> T:
             return _read(read, await self._json("POST", path, body))
 
-        return await self._patiently(once)
+        return await self._answered(once)
 
     async def stream(
         self, path: str, body: dict[str, Any], read: Callable[[AsyncIterator[Any]], Awaitable[T]]
@@ -159,7 +147,7 @@ class Endpoint:
                     message = f"a part of the answer is not as expected: {error!r:.100}"
                     raise Again(message, unreadable=True) from error
 
-        return await self._patiently(once)
+        return await self._answered(once)
 
     async def close(self) -> None:
         await self._session.close()
@@ -171,8 +159,13 @@ class Endpoint:
     async def _json(self, method: str, path: str, body: Any) -> Any:
         async with self._send(method, path, body) as response:
             await self._check(response)
-            text = await response.text(errors="replace")
-        return _read(json.loads, text)
+            text = await _text_of(response)
+        return _event(_read(json.loads, text))
+
+    async def _answered(self, once: Callable[[], Awaitable[T]]) -> T:
+        answer = await self._patiently(once)
+        self._forbidden = 0
+        return answer
 
     async def _patiently(self, once: Callable[[], Awaitable[T]]) -> T:
         import aiohttp
@@ -244,43 +237,21 @@ class Endpoint:
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         from internvl_ops.media.transports import retry_after
 
-        status = response.status
-        if 200 <= status < 300:
+        if 200 <= response.status < 300:
             return
-        words = self._safe(_words(await response.text(errors="replace")))
-        if status in AWAY or status in BUSY_STATUSES:
-            wait_s = retry_after(response.headers.get("Retry-After"))
-            raise Again(
-                f"status {status}: {words}",
-                away=status in AWAY,
-                busy=status in BUSY_STATUSES,
-                wait_s=wait_s,
-            )
-        if status >= 500:
-            raise Again(f"status {status}: {words}")
-        if status in (401, 403):
-            raise ConfigurationError(
-                f"{self.name} refuses the key ({status}): {words}. Set {KEY_VARIABLE} where the"
-                " engines run."
-            )
-        if status in (404, 405) or status < 400:
-            raise ConfigurationError(
-                f"{self.name} has no {response.url.path} (status {status}): {words}."
-                f" {keyword('base_url')} has to be its address up to and with /v1, and"
-                f" {keyword('model')} a name that it serves."
-            )
-        if "mm_processor_kwargs" in words:
-            as_started = keyword("engine_args", "'{\"send_max_tiles\": false}'")
-            raise ConfigurationError(
-                f"{self.name} lets no request say how many tiles it wants: {words} Start the server"
-                f" with {keyword('trust_request_mm_kwargs')}, as python -m internvl_ops.serve does,"
-                f" or add {as_started} to take the tiles that it was started with."
-            )
-        if _TOO_LONG.search(words):
-            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} {self._too_long}")
-        raise UnitError(
-            "generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}"
-        )
+        text = await _text_of(response)
+        if response.status == 403 and self._forbidden is not None:
+            self._forbidden += 1
+        raise Refusal(
+            status=response.status,
+            words=self._safe(_words(text)),
+            code=_code(text),
+            server=self.name,
+            path=response.url.path,
+            wait_s=retry_after(response.headers.get("Retry-After")),
+            too_long=self._too_long,
+            alone=self._forbidden is not None and self._forbidden < _FORBIDDEN_IN_A_ROW,
+        ).error()
 
     def _safe(self, words: str) -> str:
         """``words`` without the key, which some servers repeat, and without the password of the
@@ -305,12 +276,36 @@ def _read(read: Callable[[Any], T], answer: Any) -> T:
     try:
         return read(answer)
     except _NO_ANSWER as error:
-        shown = (
-            answer[:LONGEST_WORDS]
-            if isinstance(answer, str)
-            else f"{type(error).__name__}: {error}"
-        )
-        raise Again(f"the answer is not in OpenAI's form: {shown!r}") from error
+        # a ValueError of a reader says what is wrong; other exceptions say nothing to the user
+        said = str(error) if type(error) is ValueError else _json_of(answer)
+        shown = answer if isinstance(answer, str) else said
+        raise Again(f"the answer is not in OpenAI's form: {shown[:LONGEST_WORDS]!r}") from error
+
+
+def _json_of(answer: Any) -> str:
+    try:
+        return json.dumps(answer, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return "JSON that is nested too deep"
+
+
+async def _text_of(response: aiohttp.ClientResponse) -> str:
+    """The body as text, whatever encoding the server names, without a byte order mark."""
+    try:
+        text = await response.text(errors="replace")
+    except LookupError:  # the name of a codec that gives no text
+        text = await response.text("utf-8", errors="replace")
+    return text.removeprefix("\ufeff")
+
+
+def _code(text: str) -> str:
+    """The code of an error in OpenAI's form, such as ``insufficient_quota``; empty if there is
+    none."""
+    try:
+        error = json.loads(text)["error"]
+        return " ".join(str(error[name]) for name in ("code", "type") if error.get(name))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
 
 
 def _words(text: str) -> str:
@@ -337,7 +332,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
     A value may span several lines, and the blank line after it may be missing.
     """
     if response.content_type == "application/json":
-        yield _event(json.loads(await response.text(errors="replace")))
+        yield _event(json.loads(await _text_of(response)))
         yield None
         return
     begun = ""
@@ -361,8 +356,10 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Lines of any length, with any line ending."""
-    rest = b""
+    rest, begun = b"", False
     async for chunk in content.iter_any():
+        if not begun:
+            chunk, begun = chunk.removeprefix(codecs.BOM_UTF8), True
         *whole, rest = _LINE_END.split(rest + chunk)
         for line in whole:
             yield line
@@ -373,7 +370,7 @@ def _event(event: Any) -> Any:
     """The event; raises if it reports an error that occurred after the status was sent."""
     if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
         words = _words(json.dumps(event))
-        if _TOO_LONG.search(words):
+        if TOO_LONG.search(words):
             raise UnitError("generate", "prompt_too_long", f"{words} Lower {keyword('max_tiles')}.")
         raise Again(f"while answering: {words}")
     return event

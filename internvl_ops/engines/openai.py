@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import difflib
+import functools
 import json
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -27,8 +27,13 @@ from internvl_ops.engines.base import (
     Watch,
     context_exceeded,
 )
-from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
-from internvl_ops.engines.served_candidates import FirstTokens, first_tokens, likelihoods
+from internvl_ops.engines.endpoint import Endpoint, Patience, UnreadableStream, api_key
+from internvl_ops.engines.served_candidates import (
+    FirstTokens,
+    NoLogProbs,
+    first_tokens,
+    likelihoods,
+)
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import say_step
 from internvl_ops.models.prompts.rendering import TAG
@@ -37,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 CHAT = "/chat/completions"
 MOST_TOKENS = 20  # of the likeliest that servers report
+_SHOWN_MODELS = 12  # in a message
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 
 
@@ -84,6 +90,7 @@ class OpenAIEngine:
         self._context_length = context_length
         self._endpoint: Endpoint | None = None
         self._is_vllm = False
+        self._reports_log_probs = False
 
     async def start(self) -> None:
         """Waits until the server answers.
@@ -96,9 +103,7 @@ class OpenAIEngine:
             return
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         say_step(logger, "waiting for the server")
-        endpoint = Endpoint(
-            self._base_url, os.environ.get(KEY_VARIABLE, ""), self._patience, self._concurrency
-        )
+        endpoint = Endpoint(self._base_url, api_key(), self._patience, self._concurrency)
         try:
             served = {model["id"]: model for model in (await endpoint.get("/models"))["data"]}
             if not self._model and len(served) == 1:
@@ -137,7 +142,12 @@ class OpenAIEngine:
                 "generate", "engine_failed", "a rendered prompt for an engine that renders itself."
             )
         body = self._body(chat, sampling)
-        completion = await self._completion(endpoint, body, watch if self._streams else None)
+        completion = await self._completion(
+            endpoint,
+            body,
+            watch if self._streams else None,
+            log_probs=sampling.logprobs is not None,
+        )
         if completion.finish_reason not in ("stop", "length", "watch"):
             message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
             raise UnitError("generate", "engine_failed", message)
@@ -164,26 +174,38 @@ class OpenAIEngine:
             if said:
                 body["messages"] = [*body["messages"], {"role": "assistant", "content": said}]
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
-            return await endpoint.post(CHAT, body, first_tokens)
+            try:
+                found = await endpoint.post(CHAT, body, first_tokens)
+            except NoLogProbs:
+                if not self._reports_log_probs:
+                    raise
+                raise UnitError(
+                    "generate",
+                    "engine_failed",
+                    f"{endpoint.name} reports no top_logprobs of this answer, as it does of others",
+                ) from None
+            self._reports_log_probs = True
+            return found
 
         return await likelihoods(sampling.candidates, tokens_after, continues=self._is_vllm)
 
     async def _completion(
-        self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None
+        self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None, *, log_probs: bool
     ) -> Completion:
+        whole = functools.partial(answers.completion, log_probs=log_probs)
         if watch is None:
-            return await endpoint.post(CHAT, body, answers.completion)
+            return await endpoint.post(CHAT, body, whole)
         streamed = body | {
             "stream": True,
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
         try:
             return await endpoint.stream(
-                CHAT, streamed, lambda parts: answers.watched(parts, watch)
+                CHAT, streamed, lambda parts: answers.watched(parts, watch, log_probs=log_probs)
             )
         except UnreadableStream as unreadable:
             try:
-                return await endpoint.post(CHAT, body, answers.completion)
+                return await endpoint.post(CHAT, body, whole)
             except UnitError:
                 raise unreadable from None
 
@@ -326,10 +348,13 @@ def _not_served(model: str, server: str, served: list[str]) -> str:
         if name.rpartition("/")[2].lower() == model.rpartition("/")[2].lower()
     ]
     meant = f" Did you mean {keyword('model', near[0])}?" if near else ""
-    return (
-        f"{keyword('model', model)}: {server} does not serve it. It serves"
-        f" {', '.join(served)}.{meant}"
-    )
+    names = [str(name) for name in served]
+    there = ", ".join(names[:_SHOWN_MODELS]) or "no model"
+    if len(names) > _SHOWN_MODELS:
+        there += f" and {len(names) - _SHOWN_MODELS} others"
+    if not model:
+        return f"{keyword('model')} names none of the models that {server} serves: {there}."
+    return f"{keyword('model', model)}: {server} does not serve it. It serves {there}.{meant}"
 
 
 def _data_url(picture: bytes) -> str:

@@ -16,11 +16,15 @@ from internvl_ops.errors import ConfigurationError, keyword
 FirstTokens = Mapping[str, float]  # the probability of each token, by its text
 
 
+class NoLogProbs(ConfigurationError):
+    """A server does not say how likely tokens are."""
+
+
 def first_tokens(answer: Any) -> FirstTokens:
     """The likeliest first tokens of an answer.
 
     Raises:
-        ConfigurationError: The server reports none.
+        NoLogProbs: The server reports none.
     """
     try:
         entries = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
@@ -32,7 +36,7 @@ def first_tokens(answer: Any) -> FirstTokens:
     except (KeyError, TypeError, IndexError, ValueError, AttributeError):
         found = {}
     if not found:
-        raise ConfigurationError(
+        raise NoLogProbs(
             f"{keyword('engine', 'openai')}: the server reports no top_logprobs, by which the"
             " probabilities of scores and labels are known. Use a server that does, as vLLM's, or"
             f" {keyword('engine', 'vllm')}."

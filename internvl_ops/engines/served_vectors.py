@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from internvl_ops.engines.base import EngineDead, Request, Sampling, Watch
-from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
+from internvl_ops.engines.endpoint import Endpoint, Patience, api_key
 from internvl_ops.engines.vector_answers import answer_of
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import say_step
@@ -90,7 +89,7 @@ class ServedVectorEngine:
         say_step(logger, "waiting for the server")
         self._endpoint = Endpoint(
             self._base_url,
-            os.environ.get(KEY_VARIABLE, ""),
+            api_key(),
             self._patience,
             self._concurrency,
             too_long=_SHORTER,

@@ -10,6 +10,7 @@ import itertools
 import os
 import queue
 import random
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -372,6 +373,7 @@ class _Worker:
 
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_IN_BASE64 = re.compile(r";\s*base64\s*$", re.IGNORECASE)  # blanks are allowed, as in browsers
 
 
 def read_data(uri: str, max_bytes: int) -> bytes:
@@ -382,7 +384,7 @@ def read_data(uri: str, max_bytes: int) -> bytes:
             "fetch", "bad_row", f"{safe_uri(uri)} carries no data. Write data:image/png;base64,…"
         )
     data = unquote_to_bytes(payload)
-    if head.lower().endswith(";base64"):
+    if _IN_BASE64.search(head):
         # As browsers read it: blanks and line breaks are skipped, padding may be missing. Both
         # alphabets are read.
         plain = data.translate(_URL_SAFE, b" \t\r\n\f").rstrip(b"=")

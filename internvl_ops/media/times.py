@@ -10,7 +10,7 @@ from decimal import Decimal
 from internvl_ops.errors import UnitError
 
 # 1:02:03.5 or 02:03; subtitles write the fraction after a comma.
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d*)?)", re.ASCII)
 
 
 def seconds_of(value: object, column: str) -> float | None:
@@ -42,7 +42,10 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, datetime.time):
         return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            return math.inf
         return None if math.isnan(number) else number  # pandas writes missing numbers as NaN
     return _of_text(value.strip()) if isinstance(value, str) else math.nan
 

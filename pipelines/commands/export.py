@@ -16,8 +16,8 @@ from pipelines.exports.hub import check_push, push
 from pipelines.exports.judged import read_judged
 from pipelines.exports.options import ExportOptions
 from pipelines.interruption import Interrupted, end, phase, say
+from pipelines.options.apart import WRITTEN, check_apart_from_output
 from pipelines.options.command_line import Mode, show
-from pipelines.options.rules import WRITTEN, check_apart_from_output
 from pipelines.output.folder import OutputFolder
 from pipelines.ray_address import check_ray_job
 from pipelines.report.logs import configure, fail

@@ -143,7 +143,8 @@ def check_job(
         ConfigurationError: The message names the option, its value, what is allowed, and the likely
             mend.
     """
-    from pipelines.options.rules import check_apart, check_options
+    from pipelines.options.apart import check_apart
+    from pipelines.options.rules import check_options
     from pipelines.output.again import check_choice
     from pipelines.output.continuity import check_columns
     from pipelines.output.folder import OutputFolder

@@ -7,7 +7,6 @@ import asyncio
 import functools
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.engines.base import EngineDead
-from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
+from internvl_ops.engines.endpoint import Endpoint, Patience, api_key
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample
 from internvl_ops.evaluation.judging import JudgeRule
@@ -94,7 +93,7 @@ def ask_judge_early(options: Any) -> str | None:
 
     async def ask() -> None:
         patience = Patience(away_s=0, answer_s=_EARLY_S, attempts=1)
-        endpoint = Endpoint(options.judge_url, os.environ.get(KEY_VARIABLE, ""), patience, 1)
+        endpoint = Endpoint(options.judge_url, api_key(), patience, 1)
         try:
             model = options.judge_model or await _only_model(endpoint)
             hello = {
@@ -196,7 +195,7 @@ async def _ask_all(
     options: Any, rule: JudgeRule, todo: dict[str, str], known: dict[str, str]
 ) -> None:
     """Adds to ``known`` what the judge says about each prompt, as soon as it says it."""
-    endpoint = Endpoint(options.judge_url, os.environ.get(KEY_VARIABLE, ""), Patience(), _AT_ONCE)
+    endpoint = Endpoint(options.judge_url, api_key(), Patience(), _AT_ONCE)
     places = asyncio.Semaphore(_AT_ONCE)
     try:
         model = options.judge_model or await _only_model(endpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from typing import Any
 
@@ -10,14 +9,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.flags import flag
-from pipelines.options.job_options import JobOptions
 from pipelines.sources.options import SourcePlan
 
 JOINING = ("join_paragraphs", "join_words", "join_tables", "page_furniture", "level_headings")
-WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
 
 
 def changed(options: BaseModel, name: str) -> bool:
@@ -28,58 +24,6 @@ def changed(options: BaseModel, name: str) -> bool:
     own: dict[str, Any] = getattr(options, "own_defaults", dict)()
     default = own.get(name, field.default)
     return default is not PydanticUndefined and getattr(options, name) != default
-
-
-def check_apart(options: JobOptions) -> None:
-    """Refuses an output inside the input, and an input inside the output.
-
-    Otherwise a run would read what an earlier run wrote.
-
-    Raises:
-        ConfigurationError: The two overlap; the message names both.
-    """
-    from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_with, split_glob
-
-    read_with(options.store_settings)
-    given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
-    listed = split_glob(given)[0] if has_magic(given) else given
-    everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"
-    if everything_below and _is_below(output, listed):
-        mend = "Give an --output outside of the input, or the next run would read its own answers."
-    elif any(_is_below(listed, f"{output.rstrip('/')}/{name}") for name in WRITTEN):
-        mend = "Give another --output, because a run may replace files there."
-    else:
-        return
-    raise ConfigurationError(
-        f"--output {safe_uri(options.output)} and --input {safe_uri(options.input)} overlap. {mend}"
-    )
-
-
-def check_apart_from_output(source: str, target: str, path: str, folders: Collection[str]) -> None:
-    """Refuses to export an output into itself.
-
-    Args:
-        source: ``--input`` as given.
-        target: ``--output`` as given.
-        path: The same, as it is opened.
-        folders: The output that is exported, and the folders that runs write in it.
-
-    Raises:
-        ConfigurationError: Naming both.
-    """
-    top, *inner = (
-        os.path.realpath(folder) if folder.startswith("/") else folder for folder in folders
-    )
-    path = os.path.realpath(path) if path.startswith("/") else path
-    if _is_below(top, path) or any(_is_below(path, folder) for folder in inner):
-        raise ConfigurationError(
-            f"--output {safe_uri(target)} and --input {safe_uri(source)} overlap. Give another"
-            f" --output: runs write {', '.join(f'{name}/' for name in WRITTEN)} there."
-        )
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def check_options(options: Any) -> None:

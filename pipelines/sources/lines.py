@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,18 @@ _COMPRESSED_CHUNK = 1 << 16
 _PLACES = 8  # places sampled besides the head
 _WINDOW = 1 << 18
 _BOM = codecs.BOM_UTF8
+# The beginning of UTF-32 is that of UTF-16 with two zero bytes, so it comes first.
+_MARKED = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# A header, an object and an address all begin with two characters of ASCII.
+_UNMARKED = (
+    (re.compile(rb"(?:[\t-~]\0){2}"), "utf-16-le"),
+    (re.compile(rb"(?:\0[\t-~]){2}"), "utf-16-be"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,10 @@ Line = tuple[int, "bytes | Broken"]
 def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Yields each line's number, from 1, and its bytes without the newline.
 
-    Text in UTF-16, as Windows programs write it, becomes UTF-8. In a file without any newline,
-    lines end at carriage returns, as some spreadsheets still write them. A line above 16 MiB, and
-    data that cannot be decompressed, become :class:`Broken`. After the latter the file ends,
-    because its next line cannot be found. If the storage fails, its OSError is raised.
+    Text in UTF-16 or UTF-32, as Windows programs write it, becomes UTF-8. In a file without any
+    newline, lines end at carriage returns, as some spreadsheets still write them. A line above 16
+    MiB, and data that cannot be decompressed, become :class:`Broken`. After the latter the file
+    ends, because its next line cannot be found. If the storage fails, its OSError is raised.
 
     Args:
         head_only: Few lines will be requested; reads less ahead.
@@ -86,9 +99,10 @@ class _Text:
     """Finds the encoding and the newline of a file from its beginning."""
 
     def __init__(self, beginning: bytes) -> None:
-        self._decoder = None
-        if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        encoding = _wide_encoding(beginning)
+        self._decoder = (
+            None if encoding is None else codecs.getincrementaldecoder(encoding)("replace")
+        )
         self._begun = False
         some = beginning.replace(b"\0", b"")
         self.newline = b"\r" if b"\r" in some and b"\n" not in some else b"\n"
@@ -102,6 +116,14 @@ class _Text:
             self._begun = True
             return chunk.removeprefix(_BOM)
         return chunk
+
+
+def _wide_encoding(beginning: bytes) -> str | None:
+    """The encoding of text whose characters have two or four bytes; None for any other."""
+    for mark, encoding in _MARKED:
+        if beginning.startswith(mark):
+            return encoding
+    return next((name for pattern, name in _UNMARKED if pattern.match(beginning)), None)
 
 
 def _join(pieces: list[bytes], size: int) -> bytes | Broken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
@@ -86,17 +86,13 @@ def _named_files(options: SourceOptions, with_tables: bool) -> Iterator[str]:
         else:
             yield from walked(options.uri, options.recursive)
         return
-    import fsspec.utils
-
     root, pattern = split_glob(options.uri)
     patterns = expand_braces(pattern)
     if not lists(root):
         yield from _asked_for(options, root, patterns)
         return
     missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
-    matches = re.compile(
-        "|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)
-    ).match
+    matches = matcher(pattern)
     beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
     for name in walked(root, "/" in pattern, beginning):
         if matches(name):
@@ -104,6 +100,14 @@ def _named_files(options: SourceOptions, with_tables: bool) -> Iterator[str]:
             yield name
     if missing:
         raise _not_there(options, root, missing)
+
+
+def matcher(pattern: str) -> Callable[[str], object]:
+    """A function that says whether a glob matches a name."""
+    import fsspec.utils  # slow, and seldom needed
+
+    each = (f"(?:{fsspec.utils.glob_translate(one)})" for one in expand_braces(pattern))
+    return re.compile("|".join(each)).match
 
 
 def _asked_for(options: SourceOptions, root: str, names: list[str]) -> list[str]:

@@ -154,7 +154,7 @@ def read_samples(
     sample: ShardRow | None = None
     with Shard(split.uri, streamed=contents == "all" or is_compressed(split.uri)) as shard:
         while (member := shard.next_member()) is not None:
-            if _is_resource_fork(member.name):
+            if _is_beside(member.name):
                 continue
             key, suffix = _key_and_suffix(member.name)
             if sample is None or key != sample.key:
@@ -199,11 +199,16 @@ def _key_and_suffix(path: str) -> tuple[str, str]:
     return folder + slash + stem, suffix.lower()
 
 
-def _is_resource_fork(path: str) -> bool:
-    """Whether it is a file in which macOS keeps metadata of the file beside it: ``._a.jpg``,
-    ``__MACOSX/…``."""
-    parts = path.split("/")
-    return parts[-1].startswith("._") or "__MACOSX" in parts
+def _is_beside(path: str) -> bool:
+    """Whether a member is of no sample, as for the library webdataset: hidden files such as
+    ``.DS_Store`` and ``._a.jpg``, ``__MACOSX/…``, ``__meta__``, and names without a suffix."""
+    *folders, name = path.split("/")
+    return (
+        name.startswith(".")
+        or "." not in name
+        or "__MACOSX" in folders
+        or (not folders and name.startswith("__") and name.endswith("__"))
+    )
 
 
 def _add(

@@ -97,7 +97,8 @@ def test_a_server_that_stays_away_ends_the_job() -> None:
         ({"data": []}, "0 vectors for 1 texts"),
         ({"data": [{"index": 0, "embedding": []}]}, "a vector of the shape"),
         ({"data": [{"index": 0, "embedding": "no"}]}, "not in OpenAI's form"),
-        ({"error": "x"}, "not in OpenAI's form"),
+        ({"error": "x"}, "while answering: x"),
+        ({"detail": "the index is gone"}, "the index is gone"),
     ],
 )
 def test_an_answer_of_another_form_costs_a_unit(answer: Any, match: str) -> None:

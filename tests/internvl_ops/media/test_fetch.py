@@ -307,6 +307,12 @@ class TestDataUris:
     def test_base64_as_browsers_read_it(self, fetcher, text):
         assert fetcher.fetch(f"data:image/png;base64,{text}") == b"hallo"
 
+    @pytest.mark.parametrize(
+        "head", [";base64", ";BASE64", "; base64", ";base64 ", "image/png;charset=utf-8; base64"]
+    )
+    def test_the_word_base64_as_browsers_read_it(self, fetcher, head):
+        assert fetcher.fetch(f"data:{head},aGFsbG8=") == b"hallo"
+
     def test_base64_in_the_alphabet_of_addresses(self, fetcher):
         assert (
             fetcher.fetch("data:;base64,_-8=") == fetcher.fetch("data:;base64,/+8=") == b"\xff\xef"

@@ -23,13 +23,14 @@ TEXTS = {
 IMAGES = [[row["image"]] for row in ROWS]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_encoding_and_end_of_line(
-    tmp_path: Path, name: str, newline: str, encoding: str
+    tmp_path: Path, name: str, newline: str, encoding: str, marked: bool
 ) -> None:
-    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    mark = "\ufeff" if marked or encoding.startswith("utf-32") else ""
     (tmp_path / name).write_bytes((mark + TEXTS[name].replace("\n", newline)).encode(encoding))
     table = read_manifest(tmp_path / name)
     assert not errors(table)

@@ -65,6 +65,28 @@ def test_folders_dots_and_other_members(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", "a/.DS_Store", "._a.jpg", "a/._x.jpg", ".hidden.jpg"),
+        *("__MACOSX/a.jpg", "a/__MACOSX/x.jpg", "README", "a/LICENSE", "_SUCCESS", "__meta__"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_of_no_sample_makes_no_row(tmp_path: Path, name: str, place: int) -> None:
+    """As in the library webdataset: hidden files and names without a suffix."""
+    names = ["x.jpg", "y.jpg"]
+    names.insert(place, name)
+    with tarfile.open(tmp_path / "m.tar", "w") as tar:
+        for one in names:
+            member = tarfile.TarInfo(one)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    table = read_manifest(tmp_path / "m.tar")
+    assert table["id"].to_pylist() == ["x", "y"]
+    assert not errors(table)
+
+
+@pytest.mark.parametrize(
     ("option", "member"), [("video_column", "mp4"), ("document_column", "pdf")]
 )
 def test_other_media(tmp_path: Path, option: str, member: str) -> None:
