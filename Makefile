@@ -30,6 +30,13 @@ endif
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# What follows from the registries: the scripts of jobs/, the schemas of config files, the tables of README and docs.
+.PHONY: renew
+renew: setup
+	@$(PY) -m pipelines.commands.scripts
+	@$(PY) -m pipelines.commands.schema docs/schemas
+	@$(PY) -m benchmarks.tables
+
 MODEL := examples/nano/checkpoint
 .PHONY: demo
 demo: setup

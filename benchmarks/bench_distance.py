@@ -53,8 +53,8 @@ def measure(images: str, near_first: bool, scratch: Path) -> dict[str, Any]:
 
     from pipelines import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_caption
     from pipelines.options.tasks import job_options
+    from pipelines.options.tasks.caption import make_caption
     from testing.tiny import make_tiny_checkpoint
 
     # Ray's own default is True, and it asks users not to change it.

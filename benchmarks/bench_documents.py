@@ -25,7 +25,7 @@ import pypdfium2 as pdfium
 from benchmarks.records import RESULTS, record
 from internvl_ops.media.parts import DecodeOptions, Part, load
 from internvl_ops.media.text_layer import TextLayer
-from internvl_ops.quality.layer_comparison import FLAGS, INVENTION, OMISSION, compare
+from internvl_ops.page_texts.layer_comparison import FLAGS, INVENTION, OMISSION, compare
 from testing.born_digital import BAD, GOOD, Page, answered, make_page, pdf
 
 FALSE_ALARMS = 0.02

@@ -78,7 +78,7 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
 
     from pipelines import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_caption
+    from pipelines.options.tasks.caption import make_caption
     from pipelines.report.record import RunRecord
 
     through_driver = 0
@@ -119,7 +119,7 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     from internvl_ops.preparer import MediaRef, Unit
     from internvl_ops.rendered import Shown
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_caption
+    from pipelines.options.tasks.caption import make_caption
     from pipelines.wiring.generators import generator_maker
     from pipelines.wiring.media import read_policy, reader_arguments
     from pipelines.wiring.preparers import preparer_maker

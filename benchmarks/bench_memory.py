@@ -41,8 +41,8 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
 
     from pipelines.annotate import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_caption
     from pipelines.options.tasks import job_options
+    from pipelines.options.tasks.caption import make_caption
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
 

@@ -110,8 +110,8 @@ def ours(
 
     from pipelines.annotate import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_caption
     from pipelines.options.tasks import job_options
+    from pipelines.options.tasks.caption import make_caption
     from pipelines.report.progress import ProgressLine
 
     address = urls[0].rsplit("/", 1)[0]

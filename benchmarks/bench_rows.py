@@ -127,8 +127,8 @@ def run(
     """One run of the ask job's pipeline in this process."""
     from pipelines import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_ask
     from pipelines.options.tasks import job_options
+    from pipelines.options.tasks.ask import make_ask
     from pipelines.report.progress import ProgressLine
 
     followed = Followed()

@@ -143,8 +143,8 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
     from pipelines import annotate
     from pipelines.blocks import plan_blocks, rows_of
     from pipelines.commands.job import check_job
-    from pipelines.options.task_options import make_ask
     from pipelines.options.tasks import job_options
+    from pipelines.options.tasks.ask import make_ask
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
 

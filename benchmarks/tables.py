@@ -4,16 +4,18 @@ benchmarks.tables"""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from internvl_ops.evaluation import benchmark_table, coverage
 from internvl_ops.models.family import family_table
 from internvl_ops.stores import store_table
+from pipelines.commands.registry import COMMANDS
 from pipelines.exports import counts as export_counts
 from pipelines.exports import forms as export_forms
 from pipelines.flags import in_flags
 from pipelines.metrics import metrics_table
-from pipelines.options import tasks
+from pipelines.options.task_table import task_markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -94,6 +96,17 @@ def measured() -> str:
             f" {'; '.join(machines)}</summary>\n\n{table(records)}\n\n</details>"
         )
     return "\n\n".join(parts)
+
+
+def commands() -> str:
+    """The commands that work on a dataset, each linked to the page that its description names."""
+    rows = ["| command | what it does |", "|---|---|"]
+    for name, command in COMMANDS.items():
+        if not command.example:
+            continue
+        page = re.search(r"docs/\w+\.md", command.description)
+        rows.append(f"| {f'[`{name}`]({page[0]})' if page else f'`{name}`'} | {command.summary} |")
+    return "\n".join(rows)
 
 
 def highlights() -> str:
@@ -212,8 +225,8 @@ def planted_faults() -> str:
 
 # What stands between two marks of each page.
 BLOCKS = {
-    README: {"highlights": highlights},
-    DOCS / "tasks.md": {"tasks": tasks.table},
+    README: {"commands": commands, "highlights": highlights},
+    DOCS / "tasks.md": {"tasks": task_markdown},
     DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
     DOCS / "stores.md": {"stores": store_table.markdown},
     DOCS / "models.md": {"family": lambda: in_flags(family_table.family_markdown())},

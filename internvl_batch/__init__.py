@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.library.calls import annotate, ask, caption, embed, ground, ocr, run
     from pipelines.library.previews import Answer, Answers, preview
     from pipelines.library.runs import Result, RunFailed
-    from pipelines.options.tasks import RegisteredTask
+    from pipelines.options.registered_task import RegisteredTask
 
 _PLACES = {
     **dict.fromkeys(
@@ -32,7 +32,7 @@ _PLACES = {
     **dict.fromkeys(("Result", "RunFailed"), "pipelines.library.runs"),
     **dict.fromkeys(("Answered", "Conversation", "Dialogue", "Task"), "internvl_ops.tasks"),
     **dict.fromkeys(("ConfigurationError", "UnitError"), "internvl_ops.errors"),
-    "RegisteredTask": "pipelines.options.tasks",
+    "RegisteredTask": "pipelines.options.registered_task",
 }
 
 __all__ = [

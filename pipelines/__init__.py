@@ -10,21 +10,27 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
-# Old module names that scripts of version 0.1 import, and the new ones. Kept for one release.
+# Old module names that scripts of version 0.1 import, and where their contents are now. Kept for
+# one release.
 _MOVED = {
-    "command_line": "options.command_line",
-    "documents": "output.documents",
-    "engines": "wiring.engines",
-    "finished": "ledger.finished",
-    "job": "commands.job",
-    "lease": "output.lease",
-    "media": "wiring.media",
-    "preparing": "wiring.preparers",
-    "refresh": "output.refresh",
-    "resume": "output.resume",
-    "settings": "output.settings",
-    "tasks": "options.tasks",
-    "writer": "output.writer",
+    "command_line": ("options.command_line",),
+    "documents": ("output.documents",),
+    "engines": ("wiring.engines",),
+    "finished": ("ledger.finished",),
+    "job": ("commands.job",),
+    "lease": ("output.lease",),
+    "media": ("wiring.media",),
+    "preparing": ("wiring.preparers",),
+    "refresh": ("output.refresh",),
+    "resume": ("output.resume",),
+    "settings": ("output.settings",),
+    "tasks": (
+        "options.tasks",
+        "options.registered_task",
+        "options.several_tasks",
+        *(f"options.tasks.{name}" for name in ("ask", "caption", "ground", "ocr")),
+    ),
+    "writer": ("output.writer",),
 }
 
 
@@ -37,13 +43,12 @@ class _Moved(MetaPathFinder, Loader):
         package, _, name = fullname.rpartition(".")
         return spec_from_loader(fullname, self) if package == __name__ and name in _MOVED else None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(f"{__name__}.{_MOVED[spec.name.rpartition('.')[2]]}")
-        self._own = module.__spec__
-        return module
-
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own  # the import system has set the spec of the old name
+        for place in _MOVED[module.__name__.rpartition(".")[2]]:
+            found = vars(importlib.import_module(f"{__name__}.{place}"))
+            vars(module).update(
+                {name: value for name, value in found.items() if not name.startswith("__")}
+            )
 
 
 sys.meta_path.append(_Moved())

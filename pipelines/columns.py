@@ -130,7 +130,7 @@ TEXT_LAYER = pa.schema(
         ("text_layer_doubts", pa.list_(pa.string())),
     ]
 )
-# What it adds to an answer; see `internvl_ops.quality.layer_comparison.Comparison`.
+# What it adds to an answer; see `internvl_ops.page_texts.layer_comparison.Comparison`.
 COMPARED = pa.schema(
     [
         ("text_layer_similarity", pa.float64()),

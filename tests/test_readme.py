@@ -51,7 +51,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.name)
 def test_the_tables_are_up_to_date(page: Path) -> None:
-    assert up_to_date(page) == page.read_text(), "run python -m benchmarks.tables"
+    assert up_to_date(page) == page.read_text(), "run make renew"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from internvl_ops.evaluation.releases import Release, release_of
 
 if TYPE_CHECKING:
-    from internvl_ops.evaluation.judging import JudgeRule
     from internvl_ops.evaluation.page_truths import PageRule
 
 BenchmarkRow = Mapping[str, Any]
@@ -67,6 +66,26 @@ class Figures:
 
 Score = Callable[[Sequence[Sample]], Sequence[float | None]]
 Summary = Callable[[Sequence[Sample], Sequence[float]], Figures]
+
+
+@dataclass(frozen=True)
+class JudgeRule:
+    """What a judge model is asked about an answer.
+
+    Args:
+        ask: The prompt; None if the answer needs no judge.
+        accepts: Whether a judgement can be used; if not, the judge is asked again.
+        max_tokens: Maximum length of a judgement.
+        column: The published column to compare with, by the name of the judge and the number of
+            frames of a video.
+        system: The judge's system prompt; empty for none.
+    """
+
+    ask: Callable[[Sample], str | None]
+    accepts: Callable[[str], bool]
+    max_tokens: int
+    column: Callable[[str, str, int | None], str] = lambda column, judge, frames: column
+    system: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
-from internvl_ops.evaluation.benchmark import Figures, Sample
+from internvl_ops.evaluation.benchmark import Figures, JudgeRule, Sample
 from internvl_ops.evaluation.judge_prompts import MATHVISTA, MMBENCH_VIDEO, MMVET
 from internvl_ops.evaluation.scoring import each
 from internvl_ops.metrics import mmbench_letter
@@ -47,26 +46,6 @@ _MMVET_COLUMNS = {
     "turbo": "MMVet GPT-4-Turbo",
     "1106": "MMVet GPT-4-Turbo",
 }
-
-
-@dataclass(frozen=True)
-class JudgeRule:
-    """What a judge model is asked about an answer.
-
-    Args:
-        ask: The prompt; None if the answer needs no judge.
-        accepts: Whether a judgement can be used; if not, the judge is asked again.
-        max_tokens: Maximum length of a judgement.
-        column: The published column to compare with, by the name of the judge and the number of
-            frames of a video.
-        system: The judge's system prompt; empty for none.
-    """
-
-    ask: Callable[[Sample], str | None]
-    accepts: Callable[[str], bool]
-    max_tokens: int
-    column: Callable[[str, str, int | None], str] = lambda column, judge, frames: column
-    system: str = ""
 
 
 def _ask_mmvet(sample: Sample) -> str | None:

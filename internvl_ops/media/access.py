@@ -23,7 +23,6 @@ from internvl_ops.media.uris import (
     normal_scheme,
     prefix_for,
     shortest,
-    trimmed,
 )
 from internvl_ops.stores.base import Settings
 from internvl_ops.stores.redaction import safe_uri, without_keys
@@ -36,6 +35,7 @@ from internvl_ops.stores.schemes import (
     has_buckets,
     scheme_named,
     split_uri,
+    trimmed,
 )
 
 # Headers that only say who asks and for what; they hold no secret.

@@ -6,29 +6,11 @@ A *normal* URI has the form that `access.ReadPolicy.check` returns.
 from __future__ import annotations
 
 import os
-import re
 from urllib.parse import unquote
 
 from yarl import URL
 
-from internvl_ops.stores.schemes import SCHEME, has_buckets, split_uri
-
-_ONE_SLASH = re.compile(r"file:/(?!/)", re.IGNORECASE)
-
-
-def trimmed(uri: str) -> str:
-    """Without the spaces that table cells have around URLs. Names of files and objects may contain
-    spaces.
-
-    ``file:/path``, as Java and Spark write it, becomes ``file:///path``.
-    """
-    bare = uri.strip()
-    if bare[:7].lower() == "http://" or bare[:8].lower() == "https://":
-        return bare
-    bare = uri.lstrip()
-    if one_slash := _ONE_SLASH.match(bare):
-        return f"file://{bare[one_slash.end() - 1 :]}"
-    return bare if SCHEME.match(bare) or bare[:5].lower() == "data:" else uri
+from internvl_ops.stores.schemes import has_buckets, split_uri
 
 
 def normal_scheme(normal: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
-from internvl_ops.stores.schemes import Scheme
+from internvl_ops.stores.schemes import SCHEMES, Scheme
 
 BLOCK = 8 << 20
 EntryKind = Literal["file", "directory"]
@@ -89,8 +91,6 @@ class Store(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process it is opened anew, as that process is configured.
-        from internvl_ops.stores.opening import reopened
-
         return reopened, (self.scheme.name, self.settings, self.account)
 
     @classmethod
@@ -182,3 +182,35 @@ class Store(ABC):
 def is_hidden(name: str) -> bool:
     """Whether a relative path is of a hidden file, or of a file in a hidden folder."""
     return any(part.startswith(".") for part in name.split("/"))
+
+
+def class_of(scheme: Scheme) -> type[Store]:
+    """The class of a scheme's stores."""
+    module, _, name = scheme.store.partition(":")
+    found: type[Store] = getattr(importlib.import_module(module), name)
+    return found
+
+
+@functools.lru_cache(maxsize=32)
+def opened_once(
+    scheme: Scheme,
+    opened: type[Store],
+    settings: Settings,
+    account: str,
+    environment: tuple[tuple[str, str], ...],
+) -> Store:
+    """The store of a scheme and a configuration.
+
+    Raises:
+        ImportError: The package that reads its scheme is not installed.
+    """
+    if scheme.package:
+        importlib.import_module(scheme.package)
+    return opened(scheme, settings, account)
+
+
+def reopened(name: str, settings: Settings, account: str) -> Store:
+    """The store of a scheme's name, as another process had opened it."""
+    scheme = SCHEMES[name]
+    opened = class_of(scheme)
+    return opened_once(scheme, opened, settings, account, opened.environment())

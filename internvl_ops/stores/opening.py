@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.stores.base import Settings, Store
+from internvl_ops.stores.base import Settings, Store, class_of, opened_once
 from internvl_ops.stores.redaction import safe_uri, without_credentials
-from internvl_ops.stores.schemes import SCHEMES, Scheme, scheme_of
+from internvl_ops.stores.schemes import Scheme, scheme_of
 
 
 def store_of(uri: str, settings: Settings = Settings()) -> Store:  # noqa: B008 (it is frozen)
@@ -19,18 +16,11 @@ def store_of(uri: str, settings: Settings = Settings()) -> Store:  # noqa: B008 
             be set up as configured.
     """
     scheme = scheme_of(uri)
-    opened = _class_of(scheme)
+    opened = class_of(scheme)
     try:
-        return _opened(scheme, opened, settings, opened.account_of(uri), opened.environment())
+        return opened_once(scheme, opened, settings, opened.account_of(uri), opened.environment())
     except ImportError as error:
         raise missing(uri, scheme, error) from None
-
-
-def reopened(name: str, settings: Settings, account: str) -> Store:
-    """The store of a scheme's name, as another process had opened it."""
-    scheme = SCHEMES[name]
-    opened = _class_of(scheme)
-    return _opened(scheme, opened, settings, account, opened.environment())
 
 
 def refuse_keys(option: str, uri: str) -> None:
@@ -60,22 +50,3 @@ def missing(uri: str, scheme: Scheme, error: ImportError) -> ConfigurationError:
         f"{safe_uri(uri)}: {scheme.example} is read and written by {scheme.package}, which cannot"
         f" be imported ({error}). Install it on every node: pip install '{wanted}'."
     )
-
-
-def _class_of(scheme: Scheme) -> type[Store]:
-    module, _, name = scheme.store.partition(":")
-    found: type[Store] = getattr(importlib.import_module(module), name)
-    return found
-
-
-@functools.lru_cache(maxsize=32)
-def _opened(
-    scheme: Scheme,
-    opened: type[Store],
-    settings: Settings,
-    account: str,
-    environment: tuple[tuple[str, str], ...],
-) -> Store:
-    if scheme.package:
-        importlib.import_module(scheme.package)
-    return opened(scheme, settings, account)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from internvl_ops.media.uris import trimmed
-from internvl_ops.stores.schemes import SCHEME, SCHEMES, has_buckets, scheme_named
+from internvl_ops.stores.schemes import SCHEME, SCHEMES, has_buckets, scheme_named, trimmed
 
 _SHOWN = 300  # maximum characters of a URI in a message
 _EXAMINED = 10 * _SHOWN  # characters of a path that are examined; what follows is never shown

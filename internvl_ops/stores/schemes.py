@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ONE_SLASH = re.compile(r"file:/(?!/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,21 @@ _ALL = (
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}
 LOCAL = SCHEMES["file"]
 HUB_KINDS = ("models", "datasets", "spaces", "buckets")
+
+
+def trimmed(uri: str) -> str:
+    """Without the spaces that table cells have around URLs. Names of files and objects may contain
+    spaces.
+
+    ``file:/path``, as Java and Spark write it, becomes ``file:///path``.
+    """
+    bare = uri.strip()
+    if bare[:7].lower() == "http://" or bare[:8].lower() == "https://":
+        return bare
+    bare = uri.lstrip()
+    if one_slash := _ONE_SLASH.match(bare):
+        return f"file://{bare[one_slash.end() - 1 :]}"
+    return bare if SCHEME.match(bare) or bare[:5].lower() == "data:" else uri
 
 
 def scheme_named(name: str) -> Scheme | None:

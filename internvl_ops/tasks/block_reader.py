@@ -6,7 +6,7 @@ import re
 from collections import deque
 from dataclasses import replace
 
-from internvl_ops.tasks.block_tables import Table, html_table, markdown_lines, markdown_table
+from internvl_ops.page_texts.tables import Table, html_table, markdown_lines, markdown_table
 from internvl_ops.tasks.block_types import (
     CAPTION,
     CODE,

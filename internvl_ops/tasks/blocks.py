@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from internvl_ops.quality.furniture import is_page_number
+from internvl_ops.page_texts.furniture import is_page_number
 from internvl_ops.tasks.block_reader import BlockReader
 from internvl_ops.tasks.block_types import (
     CAPTION,

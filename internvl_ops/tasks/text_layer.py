@@ -62,7 +62,7 @@ def compared(
     if task.text is None or not layer or values.get(task.text) is None:
         return {}
     # Imported here: not every job compares.
-    from internvl_ops.quality.layer_comparison import compare
+    from internvl_ops.page_texts.layer_comparison import compare
 
     found = compare(str(values[task.text]), layer, covers=not NO_COVER.intersection(doubts))
     return {

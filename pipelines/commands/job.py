@@ -25,7 +25,7 @@ STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending t
 
 if TYPE_CHECKING:
     from internvl_ops.tasks import Task
-    from pipelines.options.tasks import MakeTask
+    from pipelines.options.registered_task import MakeTask
     from pipelines.sources import SourcePlan
     from pipelines.wiring.engines import Model
     from pipelines.wiring.fallbacks import Fallback

@@ -19,7 +19,7 @@ from internvl_ops.engines.base import EngineDead
 from internvl_ops.engines.endpoint import Endpoint, Patience, api_key
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample
-from internvl_ops.evaluation.judging import JudgeRule
+from internvl_ops.evaluation.benchmark import JudgeRule
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.interruption import Interrupted, phase

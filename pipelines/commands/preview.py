@@ -14,9 +14,10 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
 from pipelines.options.job_options import InferenceOptions
 from pipelines.options.own_tasks import find_task
+from pipelines.options.registered_task import RegisteredTask
 from pipelines.options.rules import check_answers, check_sampling, refuse
-from pipelines.options.task_rules import check_tasks
-from pipelines.options.tasks import TASKS, AnnotateOptions, RegisteredTask, tasks_by_option
+from pipelines.options.several_tasks import AnnotateOptions, check_tasks
+from pipelines.options.tasks import TASKS, tasks_by_option
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES
 from pipelines.wiring.engines import check_engine, engine_maker, load_model

@@ -15,7 +15,8 @@ from pipelines.options.job_options import InferenceOptions, InputOptions, JobOpt
 from pipelines.options.own_tasks import with_tasks
 from pipelines.options.row_sampling import Seed
 from pipelines.options.rules import changed, refuse
-from pipelines.options.tasks import TASKS, AnnotateOptions, job_options
+from pipelines.options.several_tasks import AnnotateOptions
+from pipelines.options.tasks import TASKS, job_options
 
 MOST_ROWS = 500
 

@@ -1,7 +1,8 @@
 """The commands, in one registry: `internvl-batch NAME` and `python jobs/X.py` run the same row.
 
-A new command is a row in `COMMANDS`. Its options and its work are named as ``module:object`` and
-imported only when the command runs, so `internvl-batch --help` imports none of them.
+A new command is a row in `COMMANDS`; that of a task follows from its row in
+`pipelines.options.task_rows`. The options and the work of a command are named as ``module:object``
+and imported only when the command runs, so `internvl-batch --help` imports none of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipelines import interruption
+from pipelines.options.task_rows import MODEL, TASK_ROWS
 
 PROGRAM = "internvl-batch"
 
@@ -151,14 +153,18 @@ def _load(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-_TO = "--model OpenGVLab/InternVL2_5-8B"
+# Jobs that do more than `pipelines.commands.job` does by itself.
+_RUNS = {
+    "score": "pipelines.commands.judging:run",
+    "classify": "pipelines.commands.classification:run",
+}
 
 
 def _job(name: str, summary: str, description: str, *example: str, **others: Any) -> Command:
     """A command that writes a dataset."""
     settings = {
         "options": "pipelines.options.tasks:job_options",
-        "run": "pipelines.commands.job:run",
+        "run": _RUNS.get(name, "pipelines.commands.job:run"),
         "script": f"{name}_dataset.py",
     }
     return Command(name, summary, description, example=example, modes=True, **(settings | others))
@@ -167,63 +173,7 @@ def _job(name: str, summary: str, description: str, *example: str, **others: Any
 COMMANDS: dict[str, Command] = {
     row.name: row
     for row in (
-        _job(
-            "caption",
-            "Caption images, pages and videos.",
-            "Captions every image of a dataset with an InternVL checkpoint and writes Parquet.",
-            "--input s3://bucket/manifest.parquet",
-            "--output s3://bucket/captions",
-            _TO,
-        ),
-        _job(
-            "ocr",
-            "Read the text of images and pages.",
-            "Reads the text of images and PDF pages with an InternVL checkpoint: plain, as"
-            " Markdown, with boxes, or as JSON.",
-            "--input s3://bucket/papers.parquet",
-            "--output s3://bucket/text",
-            f"{_TO} --ocr-format markdown",
-        ),
-        _job(
-            "ground",
-            "Find boxes of phrases, or of every object.",
-            "Finds what phrases describe, or every object, in images and PDF pages: boxes in pixels"
-            " of the upright original.",
-            "--input s3://bucket/phrases.parquet",
-            "--output s3://bucket/boxes",
-            _TO,
-        ),
-        _job(
-            "ask",
-            "Answer questions about images, pages, videos, or text alone.",
-            "Answers a question, or several in turn, about each row's images, page or video, or"
-            " about nothing but text.",
-            "--input s3://bucket/questions.jsonl",
-            "--output s3://bucket/answers",
-            f"{_TO} --choices yes --choices no",
-        ),
-        _job(
-            "score",
-            "Judge texts from 0 to 10, with or without their pictures.",
-            "Judges the text of every row from 0 to 10 with a model: its quality, whether it"
-            " repeats itself, or its agreement with the pictures. docs/quality.md shows what is"
-            " asked.",
-            "--input s3://bucket/captions",
-            "--output s3://bucket/scores",
-            f"{_TO} --judge agreement",
-            run="pipelines.commands.judging:run",
-        ),
-        _job(
-            "classify",
-            "Label images, pages, videos and texts, with probabilities.",
-            "Gives every unit of a dataset one label of several, or each that applies, with a"
-            " probability for every label. docs/quality.md shows how they are measured and"
-            " calibrated.",
-            "--input s3://bucket/manifest.parquet",
-            "--output s3://bucket/labels",
-            f"{_TO} --labels photograph --labels drawing",
-            run="pipelines.commands.classification:run",
-        ),
+        *(_job(row.name, row.summary, row.description, *row.example) for row in TASK_ROWS),
         _job(
             "embed",
             "Make vectors of images, pages, videos and texts.",
@@ -243,7 +193,8 @@ COMMANDS: dict[str, Command] = {
             " row with every task's columns.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/annotated",
-            f"{_TO} --tasks caption,ocr,ground --detect",
+            f"{MODEL} --tasks caption,ocr,ground --detect",
+            options="pipelines.options.several_tasks:AnnotateJobOptions",
             tasks_option="tasks",
         ),
         _job(
@@ -253,7 +204,7 @@ COMMANDS: dict[str, Command] = {
             " how to write one.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/colours",
-            f"{_TO} --task own_task:colours",
+            f"{MODEL} --task own_task:colours",
             options="pipelines.options.own_tasks:RunOptions",
             tasks_option="task",
             script="",
@@ -262,10 +213,10 @@ COMMANDS: dict[str, Command] = {
             "evaluate",
             "Score a model on a published benchmark.",
             "Runs a published benchmark through the pipeline, scores it, and prints the figures"
-            " beside the family's own.",
+            " beside the family's own. docs/evaluation.md lists the benchmarks.",
             "--benchmark docvqa --input DocVQA/",
             "--split validation --output s3://bucket/docvqa",
-            _TO,
+            MODEL,
             options="pipelines.options.benchmark_options:EvaluateJobOptions",
             run="pipelines.commands.evaluation:run",
             script="evaluate_model.py",
@@ -334,10 +285,11 @@ COMMANDS: dict[str, Command] = {
             "Answer a few files or rows, and compare prompts and models.",
             "Answers a few images, PDF pages, videos or rows of a manifest, without a cluster and"
             " without an output: for finding a prompt or a model. One answer is shown while it"
-            " grows; those of several prompts and models stand side by side.",
+            " grows; those of several prompts and models stand side by side. docs/preview.md shows"
+            " both.",
             options="pipelines.commands.preview_options:TriesOptions",
             run="pipelines.commands.preview_options:run",
-            example=('photo.jpg --task ground --phrase "the dog"', _TO),
+            example=('photo.jpg --task ground --phrase "the dog"', MODEL),
             positional="inputs",
             tasks_option="task",
             script="preview.py",

@@ -16,7 +16,9 @@ from pipelines.library.tables import TAKEN, is_table
 from pipelines.options.embed_options import EmbedJobOptions
 from pipelines.options.job_options import JobOptions
 from pipelines.options.own_tasks import find_task, split_names, with_tasks
-from pipelines.options.tasks import TASKS, RegisteredTask, job_options
+from pipelines.options.registered_task import RegisteredTask
+from pipelines.options.several_tasks import AnnotateJobOptions
+from pipelines.options.tasks import TASKS, job_options
 
 if TYPE_CHECKING:
     import pandas
@@ -151,7 +153,7 @@ def _options_class(task: str | Task | RegisteredTask, tasks: str) -> type[JobOpt
     if task == "embed":
         return EmbedJobOptions
     if task == "annotate":
-        return with_tasks(job_options("annotate"), split_names(tasks), "tasks")  # type: ignore[return-value]
+        return with_tasks(AnnotateJobOptions, split_names(tasks), "tasks")  # type: ignore[return-value]
     if isinstance(task, str):
         return job_options(task) if task in TASKS else find_task(task).job_options()
     if isinstance(task, Task):

@@ -17,7 +17,8 @@ from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import Task
 from pipelines.options.job_options import InputNeeds, JobOptions, tiles
 from pipelines.options.messages import nearest
-from pipelines.options.tasks import TASKS, RegisteredTask
+from pipelines.options.registered_task import RegisteredTask
+from pipelines.options.tasks import TASKS
 
 ENTRY_POINTS = "internvl_batch.tasks"
 

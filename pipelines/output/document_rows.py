@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from internvl_ops.quality.furniture import without_furniture
-from internvl_ops.quality.heading_levels import level_headings
-from internvl_ops.quality.page_joining import BETWEEN_PAGES, Vocabulary, join_pages
+from internvl_ops.page_texts.furniture import without_furniture
+from internvl_ops.page_texts.heading_levels import level_headings
+from internvl_ops.page_texts.page_joining import BETWEEN_PAGES, Vocabulary, join_pages
 from internvl_ops.replies import BLANK
 
 FAILED = "failed"  # in place of a finish reason

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import pyarrow as pa
@@ -262,6 +263,29 @@ class SourcePlan:
     def table_schema(self) -> pa.Schema:
         """Schema of every table that :func:`read_split` yields."""
         return pa.schema([pa.field("id", pa.string()), *self.schema, *READ])
+
+    def narrowed(self, names: Sequence[str], renamed: dict[str, str]) -> SourcePlan:
+        """The plan with only the columns of ``--columns``, and those that the job itself reads.
+
+        Args:
+            names: The columns to keep, as the input names them or as they are called from here on.
+            renamed: What each column is called from here on.
+        """
+        kept = {renamed.get(name, name) for name in names}
+        looked_at = () if self.wanted is None else self.wanted.columns
+        return replace(
+            self,
+            columns=pa.schema(
+                field
+                for field in self.columns
+                if (name := renamed[field.name]) in kept
+                or self.is_asked(name)
+                or field.name in looked_at
+            ),
+            schema=pa.schema(
+                field for field in self.schema if field.name in kept or self.is_asked(field.name)
+            ),
+        )
 
     def is_asked(self, column: str) -> bool:
         """Whether a bad value in this column fails the row. Other columns are only carried and

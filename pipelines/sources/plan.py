@@ -30,12 +30,12 @@ from pipelines.sources.listing import (
 from pipelines.sources.media_column import choose_media_column, holds_several, uri_type
 from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
-from pipelines.sources.raw_rows import finish
+from pipelines.sources.row_tables import finish
 from pipelines.sources.storage import check_scheme, kind_of, read_with, store
 from pipelines.sources.tables import delta, iceberg, lance, saved
 from pipelines.sources.tables import kinds as tables
 from pipelines.sources.tables.shared import SNAPSHOT
-from pipelines.sources.wanted import Wanted, check_names, narrowed, wanted_of
+from pipelines.sources.wanted import Wanted, check_names, wanted_of
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split,
 # rows, bytes).
@@ -123,7 +123,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
         **(files.left_out(options) if format == "files" else {}),
     )
     if options.names and not options.reshape and not empty:
-        plan = narrowed(plan, options.names, named)
+        plan = plan.narrowed(options.names, named)
     if wanted is not None and format in tables.NAMES:
         plan = _READERS[format].narrow(plan)
     plan = _limited(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.condition import Condition
-from pipelines.sources.options import SourcePlan
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.sql_tree import Bound, TypedBound, bounds_in, check_steady, columns_in
 
@@ -106,31 +105,6 @@ def wanted_of(where: str, columns: pa.Schema) -> Wanted:
             f"{str(error).rstrip('.')}. Columns of the input: {kinds}."
         ) from None
     return Wanted(condition, names, bounds_in(where))
-
-
-def narrowed(plan: SourcePlan, names: Sequence[str], renamed: dict[str, str]) -> SourcePlan:
-    """``plan`` with only the columns of ``--columns``, and those that the job itself reads.
-
-    Args:
-        plan: The plan with all columns.
-        names: The columns to keep, as the input names them or as they are called from here on.
-        renamed: What each column is called from here on.
-    """
-    kept = {renamed.get(name, name) for name in names}
-    looked_at = () if plan.wanted is None else plan.wanted.columns
-    return replace(
-        plan,
-        columns=pa.schema(
-            field
-            for field in plan.columns
-            if (name := renamed[field.name]) in kept
-            or plan.is_asked(name)
-            or field.name in looked_at
-        ),
-        schema=pa.schema(
-            field for field in plan.schema if field.name in kept or plan.is_asked(field.name)
-        ),
-    )
 
 
 def check_names(names: Sequence[str], columns: Sequence[str]) -> None:

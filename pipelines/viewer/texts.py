@@ -17,7 +17,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from internvl_ops.tasks.block_tables import html_table
+from internvl_ops.page_texts.tables import html_table
 
 LONGEST_RENDERED = 50_000  # characters; the rest of a longer text is shown as plain text
 MOST_COMPARED = 6_000  # words of one text that are compared

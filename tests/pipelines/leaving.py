@@ -12,8 +12,8 @@ from pathlib import Path
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
 from pipelines import annotate
 from pipelines.commands.job import check_job
-from pipelines.options.task_options import make_ask
 from pipelines.options.tasks import job_options
+from pipelines.options.tasks.ask import make_ask
 from testing.stand_in import StandInEngine
 
 

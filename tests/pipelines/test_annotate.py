@@ -19,8 +19,9 @@ from pipelines.annotate import Graph
 from pipelines.blocks import Blocks
 from pipelines.cluster import Workers
 from pipelines.commands.job import check_job
-from pipelines.options.task_options import make_ask, make_caption
 from pipelines.options.tasks import job_options
+from pipelines.options.tasks.ask import make_ask
+from pipelines.options.tasks.caption import make_caption
 from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
 

@@ -17,7 +17,8 @@ from pipelines.options.benchmark_options import EvaluateOptions
 from pipelines.options.command_line import exit_with
 from pipelines.options.embed_options import EmbedOptions
 from pipelines.options.job_options import JobOptions
-from pipelines.options.tasks import TASKS, AnnotateOptions
+from pipelines.options.several_tasks import AnnotateOptions
+from pipelines.options.tasks import TASKS
 
 COMMANDS = (
     JobOptions,

@@ -19,8 +19,8 @@ from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate
 from pipelines.commands.estimate_sample import SampledUnit, SampleResult
 from pipelines.commands.job import check_job
-from pipelines.options.task_options import make_caption
 from pipelines.options.tasks import job_options
+from pipelines.options.tasks.caption import make_caption
 from testing import corpus_documents
 from testing.commands import run_here
 

@@ -22,18 +22,19 @@ from internvl_ops.tasks import Task
 from pipelines.commands import evaluation, preview
 from pipelines.commands.registry import COMMANDS
 from pipelines.flags import flag, in_flags
-from pipelines.options import tasks
+from pipelines.options import several_tasks, tasks
 from pipelines.options.command_line import MODES, build_options, groups
 from pipelines.options.config_file import bare
 from pipelines.options.embed_options import EmbedJobOptions
 from pipelines.options.safe_options import safe_options
+from pipelines.options.tasks.caption import make_caption
 from testing.cluster import ROOT
 from tests.pipelines.options.parts_of_a_run import built, plain
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 JOBS: dict[str, tuple[Callable[..., Task], Any]] = {
     **{f"{name}_dataset": (row.task, None) for name, row in tasks.TASKS.items()},
-    "annotate_dataset": (tasks.make_several, None),
+    "annotate_dataset": (several_tasks.make_several, None),
     "embed_dataset": (EmbedJobOptions.make_task, None),
     "evaluate_model": (evaluation.make_evaluate, evaluation.plan_benchmark),
 }
@@ -403,7 +404,7 @@ def test_what_a_server_does_itself_is_refused(name: str, value: Any, folder: Pat
     values = base("caption_dataset", "image", folder)
     values |= {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", name: value}
     with pytest.raises(ConfigurationError, match=flag(name)):
-        built(options_of("caption_dataset"), values, tasks.make_caption)
+        built(options_of("caption_dataset"), values, make_caption)
 
 
 @pytest.mark.parametrize(("job", "kind"), EVERY)

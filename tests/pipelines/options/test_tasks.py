@@ -10,7 +10,8 @@ from pipelines.commands.preview import PreviewOptions, prepared_preview
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import whose_option
-from pipelines.options.tasks import TASKS, AnnotateOptions, job_options, make_several
+from pipelines.options.several_tasks import AnnotateJobOptions, AnnotateOptions, make_several
+from pipelines.options.tasks import TASKS, job_options
 
 ROOT = Path(__file__).parents[3]
 NEEDED = {"input": "in.jsonl", "output": "out", "model": "m"}
@@ -56,7 +57,7 @@ class TestEachTask:
 
 
 def test_several_tasks_refuse_media_that_one_of_them_does_not_read() -> None:
-    options = build_options(job_options("annotate"), {**NEEDED, "tasks": "caption,ocr"})
+    options = build_options(AnnotateJobOptions, {**NEEDED, "tasks": "caption,ocr"})
     assert make_several(options, "document", ()).name == "annotate"
     with pytest.raises(ConfigurationError, match="The task ocr reads images and pages"):
         make_several(options, "video", ())

@@ -16,7 +16,7 @@ from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task, caption
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
-from pipelines.options.task_options import AskOptions
+from pipelines.options.tasks.ask import AskOptions
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.result_columns import result_schema
 from pipelines.output.settings import check_settings, metadata

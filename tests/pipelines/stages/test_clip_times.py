@@ -10,8 +10,8 @@ import pytest
 from internvl_ops.models.checkpoints.config import Checkpoint
 from pipelines import columns as c
 from pipelines.commands.job import check_job
-from pipelines.options.task_options import make_caption
 from pipelines.options.tasks import job_options
+from pipelines.options.tasks.caption import make_caption
 from pipelines.sources import read_split
 from pipelines.stages.prepare import Prepare
 from pipelines.wiring.media import read_policy, reader_arguments

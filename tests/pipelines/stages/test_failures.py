@@ -338,7 +338,7 @@ def test_a_row_of_the_manifest(
             raise problem
         return ids_from_column(column)
 
-    monkeypatch.setattr("pipelines.sources.raw_rows.ids_from_column", ids)
+    monkeypatch.setattr("pipelines.sources.row_tables.ids_from_column", ids)
     manifest = tmp_path / "m.jsonl"
     manifest.write_text(
         "".join(json.dumps({"id": name, "image": "x.jpg"}) + "\n" for name in ("a", "odd", "c"))
@@ -380,7 +380,7 @@ class TestConfiguration:
         manifest = tmp_path / "m.jsonl"
         manifest.write_text('{"id": "a", "image": "x.jpg"}\n{"id": "b", "image": "y.jpg"}\n')
         plan = plan_source(SourceOptions(uri=str(manifest)))
-        monkeypatch.setattr("pipelines.sources.raw_rows.ids_from_column", ids)
+        monkeypatch.setattr("pipelines.sources.row_tables.ids_from_column", ids)
         with pytest.raises(ConfigurationError, match="--id-column"):
             [rows for split in plan.splits for rows in read_split(plan, split)]
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from internvl_ops.tasks.block_tables import Table, html_table, markdown_lines, markdown_table
+from internvl_ops.page_texts.tables import Table, html_table, markdown_lines, markdown_table
 
 _OPENS = re.compile(r"\s*<table\b[^<>]*>", re.IGNORECASE)
 _CLOSES = re.compile(r"</table\s*>\s*$", re.IGNORECASE)

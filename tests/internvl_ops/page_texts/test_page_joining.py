@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internvl_ops.quality.page_joining import BETWEEN_PAGES, Vocabulary, join_pages, join_words
+from internvl_ops.page_texts.page_joining import BETWEEN_PAGES, Vocabulary, join_pages, join_words
 
 TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
 LETTERS = st.text(st.sampled_from("abzA .-\n,\u00ad|#\u5b57"), max_size=60)

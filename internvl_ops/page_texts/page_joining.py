@@ -11,8 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from internvl_ops.quality.furniture import are_numbers, without_foot
-from internvl_ops.quality.table_joining import Begun, join_tables
+from internvl_ops.page_texts.furniture import are_numbers, without_foot
+from internvl_ops.page_texts.table_joining import Begun, join_tables
 
 _HYPHENS = "-\u2010\u00ad"
 _SOFT = "\u00ad"  # is never part of a word

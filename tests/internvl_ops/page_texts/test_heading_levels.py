@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internvl_ops.quality.heading_levels import level_headings
+from internvl_ops.page_texts.heading_levels import level_headings
 
 LINES = st.sampled_from(
     ["# T", "## 1 A", "# 1.1 B", "### 2. C", "# 2024 was", "```", "text", "", "# 1.2.3.4.5.6.7.8 D"]

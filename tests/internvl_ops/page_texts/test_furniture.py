@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internvl_ops.quality.furniture import without_furniture
+from internvl_ops.page_texts.furniture import without_furniture
 
 LINES = st.sampled_from(
     ["", "A Journal 7", "12", "- 3 -", "# Head", "text", "| a |", "<footer>f</footer>", "iv", "2"]

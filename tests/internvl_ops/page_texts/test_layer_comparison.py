@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from internvl_ops.quality.layer_comparison import INVENTION, NUMBER, OMISSION, compare, words
+from internvl_ops.page_texts.layer_comparison import INVENTION, NUMBER, OMISSION, compare, words
 from testing.born_digital import answered, make_page
 
 LAYER = """Annual report of the harbour
