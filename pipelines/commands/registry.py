@@ -1,7 +1,7 @@
 """The commands, in one registry: `internvl-batch NAME` and `python jobs/X.py` run the same row.
 
 A new command is a row in `COMMANDS`; that of a task follows from its row in
-`pipelines.options.task_rows`. The options and the work of a command are named as ``module:object``
+`pipelines.task_rows`. The options and the work of a command are named as ``module:object``
 and imported only when the command runs, so `internvl-batch --help` imports none of them.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipelines import interruption
-from pipelines.options.task_rows import MODEL, TASK_ROWS
+from pipelines.task_rows import MODEL, TASK_ROWS
 
 PROGRAM = "internvl-batch"
 

@@ -1,5 +1,5 @@
 """The tasks of this package: a module each, with the task's options and its `RegisteredTask`,
-called ``TASK``. `pipelines.options.task_rows` lists them."""
+called ``TASK``. `pipelines.task_rows` lists them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pipelines.options.job_options import JobOptions
 from pipelines.options.registered_task import RegisteredTask
-from pipelines.options.task_rows import TASK_ROWS
+from pipelines.task_rows import TASK_ROWS
 
 TASKS: dict[str, RegisteredTask] = {
     row.name: importlib.import_module(f"{__name__}.{row.name}").TASK for row in TASK_ROWS
