@@ -37,6 +37,7 @@ REPLIES = "__replies"  # of the type that the outcome of the task says
 # gauge of the actor that prepared the row, read when the row was done
 PREPARE_GAUGE = "__prepare_gauge"
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
+PAGE_POINTS = "__page_points"  # width and height of a PDF's page in points; null for other media
 # in results: the first that is there is a task's answer
 ANSWERS = ("caption", "text", "answer", "response")
 # units of the whole file that the unit is a part of; null if only some of them were wanted
@@ -115,6 +116,7 @@ PREPARED = pa.schema(
         ("num_tiles", pa.int32()),
         ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
+        (PAGE_POINTS, pa.list_(pa.float64())),
         ("page_label", pa.string()),
         ("document_info", pa.string()),  # JSON, with a document's first page
         ("source_version", pa.string()),

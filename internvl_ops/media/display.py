@@ -7,6 +7,8 @@ gets only files that this project wrote, never bytes that a decoder or a strange
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -119,6 +121,24 @@ def _shrunk(pixels: np.ndarray, width: int, height: int, side: int) -> np.ndarra
         return pixels
     smaller = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def cut_out(pixels: np.ndarray, place: Sequence[float]) -> bytes:
+    """A part of a picture as JPEG, at least one pixel large.
+
+    Args:
+        pixels: uint8 of shape (height, width, 3), RGB.
+        place: Left, top, right and bottom, as shares of its width and height.
+    """
+    height, width = pixels.shape[:2]
+    left, right = _ends(place[0], place[2], width)
+    top, bottom = _ends(place[1], place[3], height)
+    return as_jpeg(np.ascontiguousarray(pixels[top:bottom, left:right]))
+
+
+def _ends(start: float, end: float, size: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(start * size)), size - 1)
+    return first, min(max(first + 1, math.ceil(end * size)), size)
 
 
 def as_jpeg(pixels: np.ndarray) -> bytes:

@@ -25,26 +25,30 @@ class PageInfo:
         label: The label that viewers show for the page, such as "iv"; empty if there is none.
         about: JSON about the document, with its first page; empty with the others, and if the
             document says nothing.
+        points: Width and height of the page as it is displayed, in points; zeros if unknown.
     """
 
     label: str = ""
     about: str = ""
+    points: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         # A file may have compromised the decoder that made this.
-        if not isinstance(self.label, str) or not isinstance(self.about, str):
+        texts = isinstance(self.label, str) and isinstance(self.about, str)
+        if not texts or [type(side) for side in self.points] != [float, float]:
             raise ValueError("what a document says of itself, of another form")
 
 
-def page_info(document: pdfium.PdfDocument, number: int) -> PageInfo:
+def page_info(document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int) -> PageInfo:
     """What an open document says of a page.
 
     Args:
         document: The document.
-        number: The page's number, from 1.
+        page: The page.
+        number: Its number, from 1.
     """
     label = _text(lambda: document.get_page_label(number - 1))
-    return PageInfo(label, _about(document) if number == 1 else "")
+    return PageInfo(label, _about(document) if number == 1 else "", page.get_size())
 
 
 def _about(document: pdfium.PdfDocument) -> str:

@@ -338,7 +338,7 @@ class _Looker:
     def look_at_page(self, opened: OpenPage, pixels: Callable[[], np.ndarray]) -> None:
         if self._options.stats or self._options.find_blank:
             self.look(pixels())
-        self.seen = replace(self.seen, info=page_info(opened.document, opened.number))
+        self.seen = replace(self.seen, info=page_info(opened.document, opened.page, opened.number))
         if self._options.text_layer != "ignore":
             self.seen = replace(self.seen, layer=read_layer(opened.page, pixels()))
 

@@ -46,7 +46,7 @@ def without_furniture(texts: Sequence[str]) -> list[str]:
     Args:
         texts: The texts of the pages, in order.
     """
-    pages = [text.split("\n") for text in texts]
+    pages = [_without_marked(text.split("\n")) for text in texts]
     for at_foot in (False, True):
         pages = _without_numbers(pages, at_foot)
         edges = [_edge(lines, at_foot) for lines in pages]
@@ -66,6 +66,12 @@ def without_furniture(texts: Sequence[str]) -> list[str]:
                 pages[number] = _without(pages[number], place)
         pages = _without_numbers(pages, at_foot)
     return ["\n".join(lines).strip("\n") for lines in pages]
+
+
+def _without_marked(lines: list[str]) -> list[str]:
+    """The lines of a page without those that the model itself marked, unless it has no others."""
+    others = [line for line in lines if not _TAGGED.fullmatch(line)]
+    return others if any(line.strip() for line in others) else lines
 
 
 def are_numbers(texts: Sequence[str], *, at_foot: bool) -> list[bool]:

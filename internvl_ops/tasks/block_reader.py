@@ -11,6 +11,7 @@ from internvl_ops.tasks.block_types import (
     CAPTION,
     CODE,
     FIGURE,
+    FOOTNOTE,
     FORMULA,
     HEADING,
     LIST,
@@ -21,7 +22,11 @@ from internvl_ops.tasks.block_types import (
     Blocks,
 )
 
-_TAG = re.compile(r"<(header|footer|page_number|figcaption|caption)\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(
+    r"<(header|footer|page_number|figcaption|caption|footnote)\b[^<>]*>", re.IGNORECASE
+)
+FOOTNOTE_MARK = re.compile(r"\[\^([^\]\[\s]{1,20})\]:[ \t]*(.*)")
+_FOOTNOTE_END = re.compile(r"</footnote>", re.IGNORECASE)
 _FENCE = re.compile(r"(`{3,}|~{3,})([^`]*)")
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*)")
 _HEADING_END = re.compile(r"(?:[ \t]+#+)+$")
@@ -33,7 +38,8 @@ _ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?:[-*_=][ \t]*){3,}")
 _SPLITS = re.compile(
     r"</?(?:p|div|html|body|main|article|section|center|figure)\b[^<>]*>|</(?:table|h[1-6])\s*>"
-    r"|<table\b[^<>]*>?|<(?:h[1-6]|img|header|footer|page_number|figcaption|caption)\b[^<>]*>",
+    r"|<table\b[^<>]*>?"
+    r"|<(?:h[1-6]|img|header|footer|page_number|figcaption|caption|footnote)\b[^<>]*>",
     re.IGNORECASE,
 )
 _STAYS = (
@@ -50,6 +56,7 @@ _STAYS = (
     "<page",
     "<figc",
     "<cap",
+    "<footn",
 )
 _TABLE_TAGS = re.compile(r"<(/?)table\b[^<>]*>?", re.IGNORECASE)
 _CELL_ENDS = re.compile(r"</(?:tr|td|th|thead|tbody|tfoot)\s*>", re.IGNORECASE)
@@ -114,9 +121,26 @@ class BlockReader:
             self._heading(heading[2], len(heading[1]))
         elif _ITEM.fullmatch(line):
             self._list()
+        elif footnote := FOOTNOTE_MARK.fullmatch(line):
+            self._footnote(footnote)
         else:
             return False
         return True
+
+    def _footnote(self, mark: re.Match[str]) -> None:
+        """Takes a footnote as Markdown writes it, ``[^1]: text``, and the lines that go on with
+        it."""
+        self._take()
+        lines = [f"{mark[1]} {mark[2]}".strip()]
+        while self._lines and self._lines[0] and not self._begins_other():
+            if _ITEM.fullmatch(self._lines[0]):
+                break
+            lines.append(self._take())
+        text = _FOOTNOTE_END.sub("", "\n".join(lines)).strip()
+        if text:
+            self._add(
+                FOOTNOTE, "\n".join(line.rstrip() for line in text.split("\n") if line.strip())
+            )
 
     def _heading(self, text: str, level: int) -> None:
         self._end_paragraph()
@@ -245,7 +269,7 @@ class BlockReader:
         text, closed = self._until(closes)
         if not closed:
             self._repaired(f"a formula was not closed by {closes}")
-        text, missing = _balanced(text)
+        text, missing = balanced(text)
         if keeps:  # dollars have no place in an environment, and would end the formula that it is
             text = "\n".join(filter(None, (opens, re.sub(r"\$(?=\$)", "$ ", text), closes)))
         if missing:
@@ -296,6 +320,7 @@ class BlockReader:
             or ENVIRONMENT.match(line)
             or _HEADING.fullmatch(line)
             or _FIGURE.fullmatch(line)
+            or FOOTNOTE_MARK.fullmatch(line)
         )
 
 
@@ -306,7 +331,7 @@ def _described(figure: re.Match[str]) -> str:
     return (described[1] or described[2] or "").strip() if described else ""
 
 
-def _balanced(formula: str) -> tuple[str, str]:
+def balanced(formula: str) -> tuple[str, str]:
     """A formula with the braces and ends of environments that it lacks, and what these are."""
     missing: list[str] = []
     for one in re.finditer(r"\\(begin|end)\{(\w+\*?)\}|\\.|[{}]", formula):

@@ -74,11 +74,13 @@ class Answered:
         dialogues: In the order in which the task asked for them.
         width: Width of the upright original, in pixels; 0 without an image.
         height: Height of the upright original, in pixels; 0 without an image.
+        points: Width and height of a PDF's page in points, 1/72 inch; None for other media.
     """
 
     dialogues: Sequence[Dialogue]
     width: int
     height: int
+    points: tuple[float, float] | None = None
 
     @property
     def response(self) -> str:

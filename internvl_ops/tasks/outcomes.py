@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +31,14 @@ _COUNTED_OF_AN_ANSWER = [field for field in COUNTED if field.name != "prompt_tok
 _RESPONSE = pa.field("response", pa.string())
 ParseAnswer = Callable[[Answered], Mapping[str, object]]
 Decode = Callable[[Sequence[int]], str]
+
+
+class Size(NamedTuple):
+    """How large a unit is; see `Answered`."""
+
+    width: int
+    height: int
+    points: tuple[float, float] | None = None
 
 
 class Outcome(ABC):
@@ -86,7 +94,7 @@ class Outcome(ABC):
         parse: ParseAnswer,
         conversations: Sequence[Conversation],
         replies: Any,
-        size: tuple[int, int],
+        size: Size,
         decode: Decode,
     ) -> dict[str, Any]:
         """The values of a unit's result: those of the task, those of `columns`, and the ``notes``
@@ -96,7 +104,7 @@ class Outcome(ABC):
             parse: The task's parser.
             conversations: The task's conversations with the unit.
             replies: The unit's replies, nested as in ``replies_type``.
-            size: Width and height of the unit, for the parser.
+            size: Of the unit, for the parser.
             decode: Turns token ids into text.
         """
 
@@ -145,7 +153,7 @@ class Text(Outcome):
         parse: ParseAnswer,
         conversations: Sequence[Conversation],
         replies: Any,
-        size: tuple[int, int],
+        size: Size,
         decode: Decode,
     ) -> dict[str, Any]:
         drawn = [list(dialogues) for dialogues in zip(*replies, strict=True)]
@@ -183,7 +191,7 @@ class NumbersOutcome(Outcome):
         parse: ParseAnswer,
         conversations: Sequence[Conversation],
         replies: Any,
-        size: tuple[int, int],
+        size: Size,
         decode: Decode,
     ) -> dict[str, Any]:
         dialogues = [

@@ -13,7 +13,7 @@ from internvl_ops.quality.thoughts import UNFINISHED, split_thoughts
 from internvl_ops.replies import Reply
 from internvl_ops.tasks.base import Row, Task
 from internvl_ops.tasks.conversation import Conversation
-from internvl_ops.tasks.outcomes import Decode, ParseAnswer, Text
+from internvl_ops.tasks.outcomes import Decode, ParseAnswer, Size, Text
 
 # Makes InternVL3.5 think; its model card calls this the thinking system prompt.
 SYSTEM_MESSAGE = """\
@@ -47,7 +47,7 @@ class ThoughtfulText(Text):
         parse: ParseAnswer,
         conversations: Sequence[Conversation],
         replies: Any,
-        size: tuple[int, int],
+        size: Size,
         decode: Decode,
     ) -> dict[str, Any]:
         thoughts: list[str] = []

@@ -45,6 +45,7 @@ REASONS = {
         " `sharegpt` make one with `--media copy`"
     ),
     "video_clip": "the row is a clip, and the form would repeat its whole video for each one",
+    "no_figures": "the page has no block of the types in `--cut` whose place on it is known",
     "bad_row": (
         "the values of the row are not as a job writes them; the log says of each what is wrong"
     ),

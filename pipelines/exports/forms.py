@@ -96,6 +96,13 @@ FORMS: dict[str, ExportForm] = {
             "`index.jsonl`",
         ),
         ExportForm(
+            "figures",
+            "figures:Figures",
+            "`figures/NAME-ORDER.jpg`, cut out of pages; `SPLIT.jsonl` with places and captions",
+            "people, search, training on figures",
+            "`export.json`",
+        ),
+        ExportForm(
             "delta",
             "delta:Delta",
             "a Delta table, a commit for each run",

@@ -74,6 +74,8 @@ class ExportOutputOptions(BaseModel):
         "sft, llava and sharegpt.")  # fmt: skip
     shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of "
         "webdataset is full, in MiB.")  # fmt: skip
+    cut: tuple[Literal["figure", "table", "formula"], ...] = Field(("figure",), description="Type "
+        "of block whose picture is cut out, with --to figures. Repeat for more.")  # fmt: skip
     push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face "
         "Hub, OWNER/NAME, that the export is pushed to as well. Uses the token of HF_TOKEN or of "
         "`hf auth login`.")  # fmt: skip
@@ -179,4 +181,5 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
         }
         # exports of older versions do not have it
         indifferent |= {"catalog"} if self.catalog is None else set()
+        indifferent |= set() if self.to == "figures" else {"cut"}
         return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}

@@ -1,12 +1,13 @@
-"""Renders pages of documents again, in the sandbox and by the same read policy as a job."""
+"""Renders pages of documents, and images, again: in the sandbox, by the read policy of a job."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.display import as_jpeg
+from internvl_ops.media.display import Displayed, as_jpeg, cut_out
 from internvl_ops.media.document import DocumentOptions
 from internvl_ops.media.parts import DecodeOptions, Part
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits
@@ -18,16 +19,24 @@ SIDE = 4096  # pixels of a larger page's longer side
 
 
 class PageRenderer:
-    """Fetches documents, each once for neighbouring pages, and renders pages of them.
+    """Fetches documents, each once for neighbouring pages, and renders pages of them; or images.
 
     Args:
+        kind: Kind of the files, "document" or "image".
         policy: Which URIs may be read.
         max_bytes: Maximum size of a document.
         timeout_s: Maximum seconds for a fetch.
     """
 
-    def __init__(self, policy: ReadPolicy, *, max_bytes: int, timeout_s: float) -> None:
-        how = DecodeOptions(kind="document", document=DocumentOptions(dpi=DPI))
+    def __init__(
+        self,
+        policy: ReadPolicy,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        kind: Literal["document", "image"] = "document",
+    ) -> None:
+        how = DecodeOptions(kind=kind, document=DocumentOptions(dpi=DPI))
         limits = ReadLimits(max_bytes=max_bytes, fetch_timeout_s=timeout_s)
         self._reader = MediaReader(policy, how, limits)
 
@@ -38,15 +47,34 @@ class PageRenderer:
             row: A row of results with ``page`` and, if it is known, ``source_version``.
             uri: Its document.
         """
+        shown = self._shown(row, uri)
+        return shown if isinstance(shown, LeftOut) else as_jpeg(shown.pictures[0])
+
+    def cuts(
+        self, row: dict[str, Any], uri: str, places: Sequence[Sequence[float]]
+    ) -> list[bytes] | LeftOut:
+        """Parts of the page or image of a row as JPEG.
+
+        Args:
+            row: As in `page`; ``page`` is null for an image.
+            uri: Its file.
+            places: Left, top, right and bottom of each, as shares of the width and height.
+        """
+        shown = self._shown(row, uri)
+        if isinstance(shown, LeftOut):
+            return shown
+        return [cut_out(shown.pictures[0], place) for place in places]
+
+    def _shown(self, row: dict[str, Any], uri: str) -> Displayed | LeftOut:
         media = MediaRef(uri)
-        shown = self._reader.display(Unit((), (media,), part=Part(page=row["page"])), SIDE)
+        shown = self._reader.display(Unit((), (media,), part=Part(page=row.get("page"))), SIDE)
         asked, now = row.get("source_version"), self._reader.version(media)
         if asked and now and asked != now:
             return LeftOut("changed")
         if isinstance(shown, UnitError):
             stage = "fetch" if shown.stage == "fetch" else "render"
             return LeftOut(f"{stage}_{shown.kind}")
-        return as_jpeg(shown.pictures[0])
+        return shown
 
     def close(self) -> None:
         """Ends the decoder's process and removes the documents."""

@@ -17,6 +17,7 @@ from internvl_ops.page_texts.furniture import without_furniture
 from internvl_ops.page_texts.heading_levels import level_headings
 from internvl_ops.page_texts.page_joining import BETWEEN_PAGES, Vocabulary, join_pages
 from internvl_ops.replies import BLANK
+from internvl_ops.tasks.block_types import BLOCK, FURNITURE
 
 FAILED = "failed"  # in place of a finish reason
 SAID = ("title", "author", "language")  # of what a PDF says of itself, those that are columns
@@ -42,6 +43,7 @@ DOCUMENTS_SCHEMA = pa.schema(
         ("page_logprobs", pa.list_(pa.float64())),
         ("min_logprob", pa.float64()),
         ("document_info", pa.string()),  # JSON
+        ("blocks", pa.list_(pa.struct([("page", pa.int32()), *BLOCK]))),
         ("run_id", pa.string()),
     ]
 )
@@ -65,6 +67,7 @@ class Page(NamedTuple):
         about: JSON of what the document says of itself, with the first page.
         logprob: The mean log-probability of the tokens of its answer; None if the job does not ask
             for it.
+        blocks: JSON of its blocks; None if the job does not ask for them.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Page(NamedTuple):
     label: str | None = None
     about: str | None = None
     logprob: float | None = None
+    blocks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,22 @@ def document(
         "page_logprobs": [page.logprob for page in pages] if known else None,
         "min_logprob": min(known, default=None),
         "document_info": about,
+        "blocks": _blocks(pages, joining or Joining()),
         "run_id": run_id,
     }
+
+
+def _blocks(pages: list[Page], joining: Joining) -> list[dict[str, Any]] | None:
+    """The blocks of all pages, with the page of each; None if no page has any."""
+    if all(page.blocks is None for page in pages):
+        return None
+    found = [
+        {"page": page.number} | block
+        for page in pages
+        if page.kind is None
+        for block in json.loads(page.blocks or "[]")
+    ]
+    return [one for one in found if not (joining.drops_furniture and one["type"] in FURNITURE)]
 
 
 def _said(about: str | None) -> dict[str, str]:

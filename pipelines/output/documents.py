@@ -9,6 +9,7 @@ temporary file, so memory does not grow with their number.
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.scratch import ScratchFolder
+from internvl_ops.tasks.block_types import BLOCK
+from pipelines import columns as c
 from pipelines.output.document_rows import DOCUMENTS_SCHEMA, Joining, Page, document, grouped
 from pipelines.output.documented import Documented, read_documented, write_documented
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
@@ -29,7 +32,9 @@ from pipelines.output.result_columns import DOCUMENT_INFO, carried_names
 
 ROWS_PER_FILE = 1000
 _LOGPROB = "mean_logprob"  # of a page's answer, with --log-probs
-_OPTIONAL = (*DOCUMENT_INFO, _LOGPROB)
+_BLOCKS = "blocks"  # of a page, with --blocks
+_BLOCKS_AS_JSON = pa.schema([(_BLOCKS, pa.string())])
+_OPTIONAL = (*DOCUMENT_INFO, _LOGPROB, _BLOCKS)
 # the form of the ids from `stages.explode`
 _PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)
 
@@ -142,12 +147,12 @@ def _sorted_pages(
     db.execute("PRAGMA synchronous = OFF")
     db.execute(
         "CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message"
-        " TEXT, label TEXT, about TEXT, logprob REAL)"
+        " TEXT, label TEXT, about TEXT, logprob REAL, blocks TEXT)"
     )
     db.execute("BEGIN")
     for rows in itertools.chain(_read_pages(output, text_column, names), failed_pages(output)):
         wanted = rows if names is None else (row for row in rows if row[0] in names)
-        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", wanted)
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", wanted)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
     # A page may have an old error and a new text: the text comes first.
@@ -162,8 +167,11 @@ def _read_pages(
     columns = ["parent", "page", text_column, "finish_reason"]
     only = None if names is None else _files_with(output, names)
     for file, table in output.read_tables(RESULTS, columns, only=only, optional=_OPTIONAL):
-        if _LOGPROB in table.column_names and _LOGPROB in carried_names(output.read_schema(file)):
-            table = table.drop_columns([_LOGPROB])  # a column of the manifest, whatever it holds
+        if there := {_LOGPROB, _BLOCKS}.intersection(table.column_names):
+            # columns of the manifest, whatever they hold
+            table = table.drop_columns(list(there & {*carried_names(output.read_schema(file))}))
+        if _BLOCKS in table.column_names:
+            table = c.with_columns(table, {_BLOCKS: _as_json(table[_BLOCKS])}, _BLOCKS_AS_JSON)
         said = [
             table[one].to_pylist() if one in table.column_names else [None] * len(table)
             for one in _OPTIONAL
@@ -171,6 +179,17 @@ def _read_pages(
         values = [table[name].to_pylist() for name in columns]
         read = zip(*values, *said, strict=True)
         yield ((*row[:4], None, None, *row[4:]) for row in read if row[0] is not None)
+
+
+def _as_json(blocks: pa.ChunkedArray) -> list[str | None]:
+    """The blocks of each page as JSON, in the form of this version."""
+    names = [field.name for field in BLOCK]
+    return [
+        None
+        if page is None
+        else json.dumps([{name: one.get(name) for name in names} for one in page])
+        for page in blocks.to_pylist()
+    ]
 
 
 def _files_with(output: OutputFolder, names: set[str]) -> set[str]:
@@ -194,7 +213,7 @@ def failed_pages(
             continue
         table = output.read_table(name, ["id", "kind", "message", "stage"])
         yield (
-            (match[1], int(match[2]), None, None, row["kind"], row["message"], None, None, None)
+            (match[1], int(match[2]), None, None, row["kind"], row["message"], *[None] * 4)
             for row in table.to_pylist()
             if row["kind"] != "duplicate_id"
             and row["stage"] not in ("read", "explode")

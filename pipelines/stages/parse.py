@@ -52,13 +52,15 @@ class Parse:
 
     def _parse(self, rows: pa.Table) -> pa.Table:
         answers = outcomes(rows, "parse", self._columns_of)
-        rows = c.set_errors(rows.drop_columns([c.REPLIES, c.UNASKED]), errors_with(rows, answers))
+        rows = c.set_errors(
+            rows.drop_columns([c.REPLIES, c.UNASKED, c.PAGE_POINTS]), errors_with(rows, answers)
+        )
         values = [None if isinstance(answer, UnitError) else answer for answer in answers]
         return fill(rows, "parse", values, self._columns)
 
     def _columns_of(self, row: pa.Table) -> dict[str, Any]:
         """The answer's columns for the single row in ``row``."""
-        task, size = self._task, (row["width"][0].as_py(), row["height"][0].as_py())
+        task, size = self._task, wire.size_of(row)
         (reason,) = wire.unasked_rows(row)
         if reason is not None:
             given = (

@@ -25,6 +25,7 @@ from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.preparer import MediaRef, Prepared
 from internvl_ops.rendered import ChatConversation, RenderedConversation, Shown
 from internvl_ops.tasks import Outcome, Task
+from internvl_ops.tasks.outcomes import Size
 from pipelines import columns as c
 
 _T = TypeVar("_T")
@@ -73,6 +74,13 @@ def media_of(rows: pa.Table) -> list[list[MediaRef]]:
 def asked_of(row: pa.Table, task: Task) -> dict[str, object]:
     """The values that the task reads from the single row in ``row``."""
     return {name: row[name][0].as_py() for name in task.reads if name in row.column_names}
+
+
+def size_of(row: pa.Table) -> Size:
+    """The size of the unit in the single row of ``row``."""
+    points = _column(row, c.PAGE_POINTS, pa.list_(pa.float64()))[0].as_py()
+    width, height = row["width"][0].as_py(), row["height"][0].as_py()
+    return Size(width, height, None if points is None else tuple(points))
 
 
 def encode_part(part: Part | None) -> dict[str, object] | None:
@@ -128,6 +136,7 @@ def prepared(
         "num_tiles": unit.num_tiles,
         "num_frames": unit.num_images,
         "notes": [*notes, *unit.notes],
+        c.PAGE_POINTS: None if unit.info is None or not all(unit.info.points) else unit.info.points,
         "page_label": None if unit.info is None else unit.info.label or None,
         "document_info": None if unit.info is None else unit.info.about or None,
         "source_version": unit.version or None,

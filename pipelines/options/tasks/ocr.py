@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import Task, ocr
 from internvl_ops.tasks.forms import read_schema
+from internvl_ops.tasks.ocr import BLOCK_FORMATS
 from pipelines.options.job_options import InputNeeds
 from pipelines.options.registered_task import Example, RegisteredTask
 from pipelines.options.rules import refuse
@@ -19,12 +20,13 @@ from pipelines.options.tasks.ask import AskOptions
 class OcrOptions(BaseModel):
     """OCR"""
 
-    ocr_format: Literal["text", "markdown", "boxes", "json"] = Field(
-        "text", description="Format of the answer: plain text, Markdown with tables and formulas, "
-        "lines with their boxes, or JSON by --json-schema.")  # fmt: skip
+    ocr_format: Literal["text", "markdown", "html", "boxes", "json"] = Field(
+        "text", description="Format of the answer: plain text, Markdown or HTML with tables and "
+        "formulas, lines with their boxes, or JSON: by --json-schema, or with --blocks the parts "
+        "of the page with their boxes.")  # fmt: skip
     blocks: bool = Field(False, description="Add a column with the parts of each page, read from "
-        "an answer in Markdown: headings, paragraphs, lists, tables as HTML, formulas, figures, "
-        "page numbers.")  # fmt: skip
+        "an answer in Markdown, HTML or JSON: headings, paragraphs, lists, tables as HTML, "
+        "formulas, figures, captions, footnotes, page numbers.")  # fmt: skip
     language: Literal["en", "zh"] = Field(
         "en", description="Language of the task's own prompt, and so of the answer."
     )
@@ -33,12 +35,15 @@ class OcrOptions(BaseModel):
 
 
 def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
-    if not isinstance(options, AskOptions):
+    asks = isinstance(options, AskOptions)
+    if not asks:
         check_ocr(options)
+    # Beside blocks, the schema is that of the answers to questions.
+    schema = None if asks and options.blocks else options.json_schema
     return ocr(
         options.ocr_format,
         options.language,
-        json_schema=None if options.json_schema is None else read_schema(options.json_schema),
+        json_schema=None if schema is None else read_schema(schema),
         blocks=options.blocks,
         prompt=options.prompt,
         max_new_tokens=options.max_new_tokens,
@@ -57,11 +62,11 @@ def check_ocr(options: Any) -> None:
     """
     check_schema(options)
     check_language(options)
-    if options.ocr_format != "markdown":
+    if options.ocr_format not in BLOCK_FORMATS:
         refuse(
             options,
             ("blocks",),
-            f"they are read from Markdown, not --ocr-format {options.ocr_format}; add markdown",
+            f"they are read from --ocr-format {', '.join(BLOCK_FORMATS)}, not {options.ocr_format}",
         )
 
 
@@ -95,9 +100,10 @@ TASK = RegisteredTask(
     examples=(
         *(
             Example(f"`--ocr-format {name}`", {"ocr_format": name})
-            for name in ("text", "markdown", "boxes")
+            for name in ("text", "markdown", "html", "boxes")
         ),
         Example("`--ocr-format markdown` `--blocks`", {"ocr_format": "markdown", "blocks": True}),
+        Example("`--ocr-format json` `--blocks`", {"ocr_format": "json", "blocks": True}),
         Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),
     ),
 )

@@ -20,6 +20,14 @@ def test_numbers_and_running_lines_go() -> None:
     assert without_furniture(pages) == [f"Text {letter} of the page." for letter in "abcd"]
 
 
+def test_what_the_model_marks_goes_wherever_it_stands() -> None:
+    page = "<header>A</header>\n\n<header>B</header>\n\nText.\n\n<footer>C</footer>\n\nMore."
+    assert without_furniture([page, "<footer>alone</footer>"]) == [
+        "Text.\n\n\nMore.",
+        "<footer>alone</footer>",
+    ]
+
+
 def test_a_heading_stays_where_it_stands_first() -> None:
     assert without_furniture([f"# Chapter\n\nText {letter}." for letter in "abc"]) == [
         "# Chapter\n\nText a.",

@@ -47,13 +47,14 @@ PIECES = st.sampled_from(
     ["a", "B7", "\u5b57", " ", "  ", "\n", "\n\n", "# ", "## ", "#", "- ", "1. ", "*", "|", "|---|",
      "---", "$$", "$", "\\[", "\\]", "{", "}",
      "\\begin{align}", "\\end{align}", "\\begin{x}", "\\", "```",
-     "```md", "~~~", "![", "](", ")", "]", "Table 1", "12", "iv", "\t"]
+     "[^1]:", "[^a]: ", "```md", "~~~", "![", "](", ")", "]", "Table 1", "12", "iv", "\t"]
 )  # fmt: skip
 TAGS = st.sampled_from(
     ["<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<th colspan=2>", "<td rowspan='3'>",
      "<td colspan=9999>", "<thead>", "<caption>", "</caption>", "<br>", "<sup>", "</sup>", "<sub>",
      "<p>", "</p>", "<h1>", "</h1>", "<div>", "<header>", "</header>", "<footer>", "</footer>",
-     "<page_number>", "</page_number>", "<figcaption>", "<figure>", "<img alt='x' src=y>", "<table",
+     "<page_number>", "</page_number>", "<footnote>", "</footnote>",
+     "<figcaption>", "<figure>", "<img alt='x' src=y>", "<table",
      "<", ">", "&amp;", "&lt;"]
 )  # fmt: skip
 PLAIN = st.lists(PIECES, max_size=30).map("".join)
@@ -97,9 +98,10 @@ def test_a_page_becomes_its_blocks() -> None:
 
 
 def test_blocks_fit_their_column() -> None:
-    rows = pa.array([read_blocks(PAGE).rows()], BLOCKS).to_pylist()[0]
+    rows = pa.array([read_blocks(PAGE).rows((100, 100))], BLOCKS).to_pylist()[0]
     assert [row["order"] for row in rows] == list(range(1, 12))
-    assert rows[0] == {"type": "heading", "level": 1, "order": 1, "text": "The title", "html": None}
+    nothing = {"html": None, "box": None, "box_points": None}
+    assert rows[0] == {"type": "heading", "level": 1, "order": 1, "text": "The title"} | nothing
 
 
 @pytest.mark.parametrize(
@@ -185,12 +187,22 @@ def test_furniture_that_the_model_marks_is_furniture() -> None:
     assert [kind for kind, _ in found] == ["header", "paragraph", "footer"]
 
 
+def test_footnotes_stand_for_themselves() -> None:
+    page = "Text.[^1]\n\n[^1]: It goes\non here.\n[^b]: Another.\n\n<footnote>3 A third.</footnote>"
+    assert kinds(page) == [
+        ("paragraph", "Text.[^1]"),
+        ("footnote", "1 It goes\non here."),
+        ("footnote", "b Another."),
+        ("footnote", "3 A third."),
+    ]
+
+
 @given(st.one_of(st.text(), MARKED))
 @example("<table>" * 50)
 @example("$$" * 99)
 def test_any_text_can_be_read(text: str) -> None:
     found = read_blocks(text)
-    pa.array([found.rows()], BLOCKS)
+    pa.array([found.rows((100, 100))], BLOCKS)
     assert all(block.text or block.type in ("table", "figure") for block in found.blocks)
 
 

@@ -86,6 +86,26 @@ class TestOcr:
         with pytest.raises(ConfigurationError, match="blocks"):
             ocr("text", blocks=True)
 
+    def test_json_with_blocks_needs_no_schema_and_brings_their_places(self) -> None:
+        task = ocr("json", blocks=True)
+        box = {"type": "title", "box": [0, 0, 500, 100], "text": "A"}
+        values = parsed(task, json.dumps([box, {"type": "footer", "text": "b"}]))
+        assert values["text"] == "# A\n\n<footer>b</footer>"
+        assert [block["type"] for block in values["blocks"]] == ["heading", "footer"]
+        assert values["blocks"][0]["box"]["x2"] > 0
+        assert task.columns.names == ["text", "blocks"]
+        assert "JSON list" in task.prompt
+        with pytest.raises(ConfigurationError, match="Leave one out"):
+            ocr("json", blocks=True, json_schema="{}")
+
+    def test_html_has_blocks(self) -> None:
+        values = parsed(ocr("html", blocks=True), "```html\n<h1>A</h1><ul><li>b</ul>\n```")
+        assert values["text"] == "<h1>A</h1><ul><li>b</ul>"
+        assert [(one["type"], one["text"]) for one in values["blocks"]] == [
+            ("heading", "A"),
+            ("list", "- b"),
+        ]
+
     def test_lines_with_boxes(self) -> None:
         answer = (
             "<ref>Invoice</ref><box>[[0, 0, 500, 100]]</box>\n<ref>合计</ref><box>[[0, 900, 1000,"

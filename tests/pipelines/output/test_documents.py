@@ -19,6 +19,8 @@ from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import markdown_name
 from pipelines.output.ownership import mark, parquet_name
 
+BOX = {"x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0}
+
 
 @pytest.fixture
 def output(tmp_path: Path) -> OutputFolder:
@@ -143,6 +145,34 @@ def test_what_the_pdf_says_of_itself_comes_along(output: OutputFolder) -> None:
     )
     assert book["page_labels"] == ["iv", None]
     assert (old["title"], old["page_labels"], old["document_info"]) == (None, None, None)
+
+
+def test_blocks_of_all_pages_come_with_their_page_and_furniture_goes(output: OutputFolder) -> None:
+    def block(kind: str, **more: object) -> dict[str, object]:
+        return {"type": kind, "level": None, "order": 1, "text": kind, "html": None} | more
+
+    def page(number: int, *blocks: dict[str, object]) -> dict[str, object]:
+        said = {"id": f"b#page={number}", "parent": "b", "page": number, "response": "x"}
+        return said | {"text": "x", "finish_reason": "stop", "blocks": list(blocks)}
+
+    old = page(2, block("header"), block("paragraph"))  # begun before there were boxes
+    output.write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist([old]))
+    table = pa.Table.from_pylist([page(1, block("figure", box=BOX, box_points=None))])
+    output.write_table(f"{RESULTS}/b.parquet", table)
+    errors(output, "a", "b#page=3")
+    results(output, "c", ("plain", 1, "one"))
+    write_documents(output, "text", "parquet", "run")
+    blocks = documents(output)["b"]["blocks"]
+    assert [(one["page"], one["type"]) for one in blocks] == [
+        (1, "figure"),
+        (2, "header"),
+        (2, "paragraph"),
+    ]
+    assert (blocks[0]["box"], blocks[1]["box"]) == (BOX, None)
+    assert documents(output)["plain"]["blocks"] is None
+    write_documents(output, "text", "parquet", "again", Joining(drops_furniture=True))
+    kinds = [one["type"] for one in documents(output)["b"]["blocks"]]
+    assert kinds == ["figure", "paragraph"]
 
 
 def test_how_sure_the_model_was_comes_along(output: OutputFolder) -> None:

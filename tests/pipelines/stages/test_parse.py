@@ -31,6 +31,8 @@ def answered_rows(
     rows = rows.append_column("notes", pa.array(notes, pa.list_(pa.string())))
     replies = [encode_replies([[[one] for one in drawn]], TEXT) for drawn in samples]
     rows = rows.append_column(c.UNASKED, pa.array([None] * len(rows), pa.string()))
+    points = pa.array([None] * len(rows), pa.list_(pa.float64()))
+    rows = rows.append_column(c.PAGE_POINTS, points)
     return rows.append_column(c.REPLIES, pa.array(replies, TEXT.replies_type))
 
 
