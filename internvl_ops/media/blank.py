@@ -10,15 +10,21 @@ second.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from internvl_ops.media.paper_faults import HEM_RAGS, filled, folds, hems, holes, spread
-from internvl_ops.media.picture_stats import ink_mask, paper, reduced
+from internvl_ops.media.picture_stats import ink_mask, median_level, paper, reduced
 
 GLANCE = 512  # pixels on the long side for a first look, which most written pages end
 LOOK = 1280  # pixels on the long side: a letter of 8 points on A4 is then 9 pixels high
 WRITTEN = 0.02  # share of ink that needs no closer look
+# The first glance asks for so many times that share, of ink of so many grey levels and of so many
+# times the noise.
+CERTAIN, STRONG, NOISES = 1.5, 40, 24
+BEYOND_HEMS = 0.09  # of the long side: no hem reaches so far
 # Contrast in grey levels -> what is longer than this share of the long side is writing. At a faint
 # contrast the grain of paper and JPEG blocks make clusters; at a strong one only dust is left,
 # which is smaller than a letter.
@@ -38,6 +44,46 @@ def is_blank(pixels: np.ndarray) -> bool:
 
     Args:
         pixels: uint8 of shape (height, width, 3), RGB.
+    """
+    return not is_written(pixels) and is_blank_at_length(pixels)
+
+
+def is_written(pixels: np.ndarray) -> bool:
+    """Whether a page is beyond doubt not blank, by a glance that costs 2 ms on one core.
+
+    It counts strong ink alone, and none where the dark of a scanner may be, so that what it calls
+    written `is_blank_at_length` never calls blank. Few written pages need a longer look.
+
+    Args:
+        pixels: As for `is_blank`.
+    """
+    small = _halved(pixels)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    while max(grey.shape) > GLANCE:
+        grey = _halved(grey)
+    edge = math.ceil(BEYOND_HEMS * max(grey.shape))
+    inside = grey[edge:-edge, edge:-edge]
+    if not inside.size:
+        return False
+    differs = cv2.absdiff(inside, paper(inside))
+    ink = differs > max(STRONG, NOISES * median_level(differs))
+    return bool(ink.sum() > CERTAIN * WRITTEN * grey.size)
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    """Half the size, by means of 2 x 2 pixels, for which OpenCV has a fast way."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < 2:
+        return pixels
+    even = pixels[: height // 2 * 2, : width // 2 * 2]
+    return cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+
+
+def is_blank_at_length(pixels: np.ndarray) -> bool:
+    """As `is_blank`, by all of its rules: 15 to 100 ms on one core.
+
+    Args:
+        pixels: As for `is_blank`.
     """
     small = reduced(pixels, GLANCE)
     hem = hems(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))

@@ -1,4 +1,4 @@
-"""Figures, tables and formulas as pictures: blocks of ``ocr --blocks`` whose place is known, cut out
+"""Figures, tables and formulas as pictures: blocks of `ocr --blocks` whose place is known, cut out
 of their pages, which are fetched and rendered again."""
 
 from __future__ import annotations
