@@ -21,9 +21,9 @@ from internvl_ops.media.picture_stats import ink_mask, median_level, paper, redu
 GLANCE = 512  # pixels on the long side for a first look, which most written pages end
 LOOK = 1280  # pixels on the long side: a letter of 8 points on A4 is then 9 pixels high
 WRITTEN = 0.02  # share of ink that needs no closer look
-# The first glance asks for so many times that share, of ink of so many grey levels and of so many
-# times the noise.
-CERTAIN, STRONG, NOISES = 1.5, 40, 24
+# The first glance asks for this share of ink that differs by so many grey levels, and by so many
+# times the noise: ten times what dust makes on the dirtiest blank page.
+CERTAIN, STRONG, NOISES = 0.003, 40, 24
 BEYOND_HEMS = 0.09  # of the long side: no hem reaches so far
 # Contrast in grey levels -> what is longer than this share of the long side is writing. At a faint
 # contrast the grain of paper and JPEG blocks make clusters; at a strong one only dust is left,
@@ -67,7 +67,7 @@ def is_written(pixels: np.ndarray) -> bool:
         return False
     differs = cv2.absdiff(inside, paper(inside))
     ink = differs > max(STRONG, NOISES * median_level(differs))
-    return bool(ink.sum() > CERTAIN * WRITTEN * grey.size)
+    return bool(ink.sum() > CERTAIN * grey.size)
 
 
 def _halved(pixels: np.ndarray) -> np.ndarray:

@@ -3,12 +3,18 @@ each kind."""
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
+import pypdfium2 as pdfium
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from internvl_ops.media.blank import is_blank
+from internvl_ops.media.blank import is_blank, is_blank_at_length, is_written
 from testing.blank_pages import BLANK, SHOWS_SOMETHING
+from testing.born_digital import GOOD, pdf
 
 
 @pytest.mark.parametrize("kind", BLANK)
@@ -21,6 +27,20 @@ def test_blank_scans_are_found(kind: str) -> None:
 def test_what_shows_something_is_not_blank(kind: str) -> None:
     found = [is_blank(SHOWS_SOMETHING[kind](np.random.default_rng(seed))) for seed in range(3)]
     assert not any(found)
+
+
+@given(st.sampled_from([*BLANK, *SHOWS_SOMETHING]), st.integers(10, 1 << 32))
+@settings(max_examples=25, deadline=None)
+def test_the_glance_calls_nothing_written_that_is_blank_at_length(kind: str, seed: int) -> None:
+    page = (BLANK | SHOWS_SOMETHING)[kind](np.random.default_rng(seed))
+    assert not (is_written(page) and is_blank_at_length(page))
+
+
+@pytest.mark.parametrize("kind", ["list", "displayed turned"])
+def test_a_glance_is_enough_for_a_page_of_text(kind: str) -> None:
+    file = pdf([GOOD[kind](random.Random(1), kind)])
+    with pdfium.PdfDocument(file) as document:
+        assert is_written(document[0].render(scale=2, rev_byteorder=True).to_numpy()[:, :, :3])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 3), (40, 40)])
