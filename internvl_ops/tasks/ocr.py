@@ -158,6 +158,10 @@ def ocr(
     }
     text_parser = _parse_text_and_blocks if blocks else _parse_text
     nothing: dict[str, object] = {"text": "", "blocks": []} if blocks else {"text": ""}
+    blanks: dict[str, dict[str, object]] = {
+        "boxes": {"text": "", "boxes": []},
+        "json": nothing if blocks else {},
+    }
     return Task(
         name="ocr",
         prompt=asked,
@@ -169,10 +173,7 @@ def ocr(
         text=None if schema is not None else "text",
         constrained=schema is not None,
         unparsed="boxes" if format == "boxes" else None,
-        blank={
-            "boxes": {"text": "", "boxes": []},
-            "json": nothing if blocks else {},
-        }.get(format, nothing),
+        blank=blanks.get(format, nothing),
     )
 
 

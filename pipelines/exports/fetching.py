@@ -50,7 +50,7 @@ class MediaFetcher:
         self._fetcher = Fetcher(
             self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout
         )
-        self._limits = {"max_bytes": options.max_bytes, "timeout_s": options.fetch_timeout}
+        self._max_bytes, self._timeout_s = options.max_bytes, options.fetch_timeout
         self._pages: PageRenderer | None = None  # started by the first page
 
     def fetched(
@@ -107,7 +107,9 @@ class MediaFetcher:
         if len(uris) != 1:
             return LeftOut("bad_row")
         if self._pages is None:
-            self._pages = PageRenderer(self.policy, **self._limits)
+            self._pages = PageRenderer(
+                self.policy, max_bytes=self._max_bytes, timeout_s=self._timeout_s
+            )
         page = self._pages.page(row, uris[0])
         return page if isinstance(page, LeftOut) else [page]
 
