@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from rapidfuzz import fuzz
 
 from internvl_ops.evaluation.benchmark import Figures, Sample
+from internvl_ops.evaluation.olmocr_marks import check_marks, has_footnote, has_format
+from internvl_ops.evaluation.olmocr_text import normalised
 from internvl_ops.evaluation.page_truths import PageTruth
 from internvl_ops.metrics.formulas import contains, formula_tokens, formulas_in
 from internvl_ops.metrics.near_matches import near_matches
@@ -33,6 +33,8 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "order": ("before", "after"),
     "table": ("cell",),
     "math": ("math",),
+    "format": ("text", "format"),
+    "footnote": ("marker",),
     BASELINE: (),
 }
 _RELATIONS: dict[str, Callable[[Cells, int], set[int]]] = {
@@ -46,14 +48,7 @@ _RELATIONS: dict[str, Callable[[Cells, int], set[int]]] = {
 _LEAST_ALIKE = 0.5  # a cell that differs in more is another one, whatever its fact allows
 _LONGEST_GRAM = 5  # characters of what may repeat at an answer's end
 _MOST_REPEATS = 30
-_BREAKS = re.compile(r"<br/?>")
-_TAGS = re.compile(r"</?[bi]>")
-_EMPHASIS = re.compile(r"(\*\*|__|\*|_)(.*?)\1")
 _IMAGES = re.compile(r"!\[.*?\]\(.*?\)")
-_ONE_SIGN = str.maketrans(
-    {**dict.fromkeys("‘’‚", "'"), **dict.fromkeys("“”„", '"'), **dict.fromkeys("–—‑‒−", "-"),
-     "＿": "_", "µ": "μ"}
-)  # fmt: skip
 # Chinese characters, kana and emoji: the pages are in English, so an answer with them is invented
 _FOREIGN = re.compile(
     "[\u4e00-\u9fff\u3040-\u309f\u30a0-\u30ff\U0001f600-\U0001f64f\U0001f300-\U0001f5ff"
@@ -61,16 +56,6 @@ _FOREIGN = re.compile(
 )
 _SAMPLES = 1000  # of the bootstrap
 _TAILS = (2.5, 97.5)  # of 100: an interval of 95
-
-
-@lru_cache(maxsize=64)  # the facts of a page stand one after the other
-def normalised(text: str) -> str:
-    """A text without emphasis, with single blanks, composed characters, and one sign for all
-    quotation marks and hyphens of a kind."""
-    text = _TAGS.sub("", _BREAKS.sub(" ", text))
-    for _ in range(2):  # bold, and italics within it
-        text = _EMPHASIS.sub(r"\2", text)
-    return unicodedata.normalize("NFC", re.sub(r"\s+", " ", text)).translate(_ONE_SIGN)
 
 
 def read_facts(files: Mapping[str, str], pages: Sequence[str]) -> list[PageTruth]:
@@ -173,6 +158,7 @@ def _fact(given: Any) -> dict[str, Any]:
         raise ValueError(
             f"max_diffs is {fact['max_diffs']}, more than half of the shorter of before and after"
         )
+    check_marks(fact)
     return fact
 
 
@@ -255,5 +241,7 @@ _CHECKS: dict[str, Callable[[Fact, str], bool]] = {
     "order": _in_order,
     "table": _in_table,
     "math": _formula,
+    "format": has_format,
+    "footnote": has_footnote,
     BASELINE: _baseline,
 }

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.evaluation import Sample
-from internvl_ops.evaluation.olmocr_bench import normalised, read_facts, score, states, summarise
+from internvl_ops.evaluation.olmocr_bench import read_facts, score, states, summarise
+from internvl_ops.evaluation.olmocr_text import normalised
 
 TABLE = (
     "| | May | June |\n|---|---|---|\n| rain | 3 | 4 |\n| sun | 5 | 6 |\n\n"
@@ -44,6 +45,69 @@ def fact(form: str, **given: Any) -> dict[str, Any]:
 def test_text_that_is_present_or_absent(given: dict, answer: str, there: bool) -> None:
     assert states(fact("present", **given), answer) is there
     assert states(fact("absent", **given), answer) is not there
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "right"),
+    [
+        ({"text": "A title", "format": "heading"}, "Text\n### A title of\nmore", True),
+        ({"text": "A title", "format": "heading"}, "A title\n# Another", False),
+        ({"text": "A title", "format": "heading"}, "<h2 class=x>A **title**</h2>", True),
+        ({"text": "A titel", "format": "heading", "max_diffs": 2}, "# A title", True),
+        ({"text": "a title", "format": "heading"}, "# A TITLE", False),
+        ({"text": "a title", "format": "heading", "case_sensitive": False}, "# A TITLE", True),
+        ({"text": "loud", "format": "bold"}, "so **very loud** it was", True),
+        ({"text": "loud", "format": "bold"}, "so __loud__", True),
+        ({"text": "loud", "format": "bold"}, "so <strong>loud</strong>", True),
+        ({"text": "loud", "format": "bold"}, "so *loud*", False),
+        ({"text": "soft", "format": "italic"}, "so *soft* it was", True),
+        ({"text": "soft", "format": "italic"}, "so _soft_", True),
+        ({"text": "soft", "format": "italic"}, "so <em>soft</em>", True),
+        ({"text": "soft", "format": "italic"}, "so **soft** it was", False),
+    ],
+)
+def test_a_text_with_a_format(given: dict, answer: str, right: bool) -> None:
+    assert states(fact("format", **given), answer) is right
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "right"),
+    [
+        ({"marker": "1"}, "a word[^1] and", True),
+        ({"marker": "1"}, "[^1]: it is only the footnote", False),
+        ({"marker": "1"}, "a word<sup class=x>1</sup>", True),
+        ({"marker": "12"}, "a word\u00b9\u00b2", True),
+        ({"marker": "1"}, "a word1", False),
+        ({"marker": "*"}, "a word<sup>*</sup>", True),
+        ({"marker": "1", "appears_before_marker": "a last word"}, "It is a *last* word.[^1]", True),
+        ({"marker": "1", "appears_before_marker": "a last word"}, "a last word, and more that"
+         " stands between it and its marker[^1]", False),
+        ({"marker": "1", "appears_before_marker": "a last wrod", "max_diffs": 2},
+         "a last word[^1]", True),
+        ({"marker": "1", "appears_after_marker": "See there"}, "word[^1]\n\n<sup>1</sup> See"
+         " there.", True),
+        ({"marker": "1", "appears_after_marker": "See there"}, "See there<sup>1</sup>", False),
+        ({"marker": "1", "appears_before_marker": "word", "appears_after_marker": "See"},
+         "word[^1] and\n\n<sup>1</sup> See", True),
+    ],
+)  # fmt: skip
+def test_a_footnote(given: dict, answer: str, right: bool) -> None:
+    assert states(fact("footnote", **given), answer) is right
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"type": "format", "text": "a", "format": "large"}, "heading, bold, italic"),
+        ({"type": "format", "text": "a"}, "format is None"),
+        ({"type": "footnote", "marker": "1 2"}, "without blanks"),
+        ({"type": "footnote", "marker": "1", "appears_after_marker": " "}, "a text is needed"),
+    ],
+)
+def test_a_fact_about_marks_that_cannot_be_checked_is_refused(given: dict, needed: str) -> None:
+    line = {"pdf": "a.pdf", "page": 1, "id": "x", **given}
+    with pytest.raises(ValueError, match=needed):
+        read_facts({"some.jsonl": json.dumps(line)}, [])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +199,7 @@ def test_every_document_has_a_baseline() -> None:
     [
         ("{", r"a\.jsonl:1: Expecting"),
         ("[]", "a JSON object is needed"),
-        ('{"type": "presnt"}', "type 'presnt'; one of present, absent, order, table, math, base"),
+        ('{"type": "presnt"}', "type 'presnt'; one of present, absent, order, table, math, form"),
         ('{"type": "present", "pdf": "a", "id": "1", "page": 1}', "text is None; a text is needed"),
         ('{"type": "math", "pdf": "a", "id": "1", "page": 0, "math": "x"}', "page is 0; a whole"),
         ('{"type": "baseline", "pdf": "a", "id": "1", "page": 1, "max_diffs": 1.5}', "max_diffs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
@@ -60,4 +61,25 @@ def test_an_engine_has_as_many_units_as_it_may_from_all_blocks_together(
         answered = list(threads.map(stage, blocks))
     assert [table[c.ERROR].to_pylist() for table in answered] == [[None] * 8] * 2
     assert engine.most == most
+    stage.close()
+
+
+def test_no_model_is_loaded_for_pages_that_their_layer_answers(checkpoint: Checkpoint) -> None:
+    made: list[Counting] = []
+
+    def make_engine() -> Counting:
+        made.append(Counting(1))
+        return made[-1]
+
+    def make(recovering: Recovering) -> Generator:
+        return Generator(recovering, Tokenizer(checkpoint), retries=Retries(times=0))
+
+    stage = Generate(make_engine, make, checkpoint.tile_size, hang_s=60)
+    rows = prepared(checkpoint, ["Why?"] * 2, ask())
+    place = rows.schema.get_field_index(c.UNASKED)
+    unasked = rows.set_column(place, c.UNASKED, pa.array(["text_layer"] * 2))
+    assert stage(unasked)[c.ERROR].null_count == 2
+    assert made == []
+    stage(rows.slice(0, 1))  # the first page that is asked about loads it
+    assert len(made) == 1
     stage.close()
