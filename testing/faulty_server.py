@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections import Counter
 
 from aiohttp import web
@@ -21,6 +22,9 @@ class FaultyServer(Background):
     ``?endless=1``: a body without end or length. ``?claims=N``: a stated length of N bytes.
     ``?to=URL``: a redirect. ``?gzip=1``: a compressed body. ``?cookie=1``: a redirect to itself
     until the cookie comes back.
+    ``?cut=gzip``: a body of this encoding; the first one ends early, with the length that it has.
+    ``?range=0-9/99``: the first answer has status 206 and says that it is this part; with
+    ``&always=1`` every one.
     ``?circle=1``: a redirect to itself. ``?delay=S``: an answer after S seconds.
 
     Attributes:
@@ -105,6 +109,14 @@ class FaultyServer(Background):
             response = web.Response(body=BODY)
             response.enable_compression(web.ContentCoding.gzip)
             return response
+        if "cut" in query:
+            packed = gzip.compress(BODY)
+            sent = packed[:-20] if hit == 1 else packed
+            return web.Response(body=sent, headers={"Content-Encoding": query["cut"]})
+        if "range" in query and (hit == 1 or "always" in query):
+            return web.Response(
+                status=206, body=BODY, headers={"Content-Range": f"bytes {query['range']}"}
+            )
         if "reset" in query and hit == 1:
             request.transport.abort()
         if (

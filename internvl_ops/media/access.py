@@ -166,6 +166,8 @@ class ReadPolicy:
 
     def refusal(self, uri: str, normal: str, because: str = "") -> UnitError:
         """The error for a URI that may not be read; it names the prefix that would allow it."""
+        if uri.startswith("//") and not because:
+            because = f": it is a path. If it is an address, write https:{safe_uri(uri)}"
         return UnitError(
             "fetch",
             "refused",

@@ -23,6 +23,7 @@ from internvl_ops.media.transports import (
     TRY_AGAIN,
     Body,
     Transient,
+    plain_body,
     receive_body,
     retry_after,
 )
@@ -200,6 +201,7 @@ class S3Reader:
                 read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
         address = URL(url, encoded=True)
         try:
@@ -270,7 +272,9 @@ async def _get_object(client: Any, uri: str, asked: dict[str, Any], max_bytes: i
         body.announce(answer.get("ContentLength"))
         while chunk := await stream.read(CHUNK_BYTES):
             body.add(chunk)
-    return Received(body.finish(answer.get("ContentLength")), answer.get("ETag", ""))
+    data = body.finish(answer.get("ContentLength"))
+    plain = plain_body(uri, data, answer.get("ContentEncoding", ""), max_bytes)
+    return Received(plain, answer.get("ETag", ""))
 
 
 def _expired(error: aws.ClientError) -> bool:

@@ -25,6 +25,8 @@ from yarl import URL
 from internvl_ops.errors import ErrorKind, UnitError, keyword, well_formed
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public
+from internvl_ops.media.encodings import Damaged, decoded
+from internvl_ops.media.misread import hint
 from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.real_paths import open_real
 from internvl_ops.stores.base import Received
@@ -44,7 +46,10 @@ _LARGEST_HEADERS: dict[str, Any] = {
     "max_field_size": 1 << 16,
     "max_headers": 1_000,
 }
-TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+TRY_AGAIN = frozenset(
+    {202, 408, 425, 429, 500, 502, 503, 504, 507, 509, 529, 530, 598, 599, *range(520, 528)}
+)
+_WHOLE = re.compile(r"\s*bytes\s+0-(\d{1,18})/(\d{1,18})\s*")  # a range that leaves nothing out
 _CONTACT = ". Some hosts want to know who asks: " + keyword(
     "headers", "'User-Agent=NAME (MAIL ADDRESS)'"
 )
@@ -119,7 +124,8 @@ def read_local(path: str, max_bytes: int) -> Received:
             body.add(file.read(max_bytes + 1))
             return Received(body.finish(None), local_version(status))
     except (FileNotFoundError, NotADirectoryError):
-        raise UnitError("fetch", "not_found", f"{safe_uri(path)} does not exist") from None
+        message = f"{safe_uri(path)} does not exist{hint(path)}"
+        raise UnitError("fetch", "not_found", message) from None
     except OSError as error:
         if error.errno == errno.EISDIR:
             raise UnitError(
@@ -199,6 +205,7 @@ class HttpReader:
                 read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
+                auto_decompress=False,  # aiohttp does not notice that a compressed body was cut
                 **_LARGEST_HEADERS,
             )
 
@@ -332,13 +339,28 @@ class HttpReader:
 async def receive_body(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
     """The body of a response, or the error for its status."""
     version = await version_of(uri, response)
-    # The stated length is that of the body as sent, so it does not apply to a compressed body.
-    length = None if "Content-Encoding" in response.headers else response.content_length
+    length = response.content_length
     body = Body(uri, max_bytes)
     body.announce(length)
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         body.add(chunk)
-    return Received(body.finish(length), version)
+    encodings = response.headers.get("Content-Encoding", "")
+    return Received(plain_body(uri, body.finish(length), encodings, max_bytes), version)
+
+
+def plain_body(uri: str, data: bytes, encodings: str, max_bytes: int) -> bytes:
+    """A body without the compression that its header names; ``Transient`` if it is damaged."""
+    if not encodings:
+        return data
+    plain = Body(uri, max_bytes)
+    try:
+        for piece in decoded(data, encodings):
+            plain.add(piece)
+    except Damaged as error:
+        raise Transient(
+            f"the body cannot be decompressed ({safe_text(encodings):.40}: {error})"
+        ) from None
+    return plain.finish(None)
 
 
 async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
@@ -348,7 +370,11 @@ async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
         raise Transient(f"HTTP {status}", wait_s=retry_after(response.headers.get("Retry-After")))
     if status in GONE:
         raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
-    if status not in (200, 203):
+    if status == 206:
+        whole = _WHOLE.fullmatch(response.headers.get("Content-Range", ""))
+        if whole is None or int(whole[1]) + 1 != int(whole[2]):
+            raise Transient("only a part of it came, HTTP 206, though all was asked for")
+    elif status not in (200, 203):
         hint = _CONTACT if status == 403 else ""
         raise UnitError(
             "fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}{hint}"

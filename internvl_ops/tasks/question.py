@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from internvl_ops.errors import keyword
 from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked, choices_of
+from internvl_ops.tasks.listed import list_in
 
 ASK_MAX_NEW_TOKENS = 100  # as in InternVL's own DocVQA, ChartQA and InfoVQA evaluations
 TURNS = pa.list_(pa.struct([("question", pa.string()), ("answer", pa.string())]))
@@ -90,13 +90,13 @@ def choices_of_row(row: Row) -> tuple[str, ...]:
     if isinstance(value, str):  # the only form that a CSV can hold
         if not value.strip():
             return ()
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+        found = list_in(value)
+        if found is None:
             raise bad_row(
                 f"column 'choices' holds {value!r:.80}; a list of texts is needed, as text in"
                 ' JSON: ["yes", "no"]'
-            ) from None
+            )
+        value = found
     if value is None:
         return ()
     if not isinstance(value, list):

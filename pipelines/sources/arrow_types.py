@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 _DEEPEST = 16  # levels of lists and structs; Parquet readers fail somewhere beyond 30
 _t = pa.types
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
+_UNITS = ("s", "ms", "us", "ns")
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 # Days since 1970, one less at both ends, so that the time in any zone is within the years that
 # Python has.
@@ -137,6 +138,8 @@ def merge(one: pa.DataType, other: pa.DataType, *, media: bool = False) -> pa.Da
         return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     if _t.is_timestamp(one) or _t.is_timestamp(other):
         return _merged_times(one, other)
+    if _t.is_duration(one) and _t.is_duration(other):
+        return max((one, other), key=lambda kind: _UNITS.index(kind.unit))
     if {one, other} == {pa.string(), pa.binary()}:
         return pa.binary()
     return _merged_numbers(one, other) or pa.string()
@@ -149,7 +152,7 @@ def _merged_times(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     zones = {kind.tz for kind in stamps}
     if None in zones and len(zones) > 1:
         return pa.string()
-    finest = max((kind.unit for kind in stamps), key=("s", "ms", "us", "ns").index)
+    finest = max((kind.unit for kind in stamps), key=_UNITS.index)
     return pa.timestamp(finest, zones.pop() if len(zones) == 1 else "UTC")
 
 
@@ -215,6 +218,8 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return _microseconds(array).cast(kind)
     if kind == pa.string() and (is_list(given) or _t.is_nested(given) or _t.is_time(given)):
         return pa.array([_text(value) for value in _values(array)], kind)
+    if kind == pa.string() and _t.is_duration(given):  # a bare number would not say its unit
+        return pc.binary_join_element_wise(array.cast(pa.int64()).cast(kind), given.unit, " ")
     return array.cast(kind)
 
 

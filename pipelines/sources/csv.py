@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.conversion import set_aside
 from pipelines.sources.lines import MAX_LINE_BYTES, Broken, Line, batches, read_lines
-from pipelines.sources.options import SourceOptions, SourcePlan, Split
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import look_at, suffix_of
 
@@ -66,12 +66,13 @@ def _header(split: Split, options: SourceOptions) -> list[str] | None:
     except UnicodeEncodeError:
         what = "it is not UTF-8"
     if isinstance(header, Broken) or what:
+        _check_form(split, [], options)
         raise ConfigurationError(
             f"--input: header of {split.uri} cannot be read: {what}. CSV in UTF-8 is needed."
         )
     if options.names and not _has_header(split, header, options):
         return list(options.names)
-    _check_delimiter(split, header)
+    _check_form(split, header, options)
     names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(header)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -111,15 +112,30 @@ def _begins_with_header(split: Split, options: SourceOptions) -> bool:
     return not isinstance(first, list) or _has_header(split, first, options)
 
 
-def _check_delimiter(split: Split, header: list[str]) -> None:
-    if len(header) > 1:
+def _check_form(split: Split, header: list[str], options: SourceOptions) -> None:
+    """Refuses JSON, and a file with another sign between its values.
+
+    Args:
+        split: The file.
+        header: Its columns, if none of them is known; empty if they cannot be read.
+        options: What to read.
+    """
+    known = {"id", *DEFAULT_MEDIA_COLUMNS, *options.named_media.values(), *options.prompt_columns}
+    if known.intersection(name.strip() for name in header):
         return
+    first, _ = _first_of(read_lines(split.uri, head_only=True))
+    line = first.decode(errors="replace")
+    if line.startswith(('{"', "{ ", "[{")) or line in ("{", "["):
+        raise ConfigurationError(
+            f"--input {options.uri}: {split.uri} begins with {line[:80]!r}, which looks like JSON."
+            " Give --input-format jsonl, or name the file .jsonl."
+        )
     for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (",", "commas")):
-        if sign in header[0]:
+        names = {cell.strip().strip('"') for cell in line.split(sign)}
+        if sign in line and (len(header) == 1 or known & names):
             raise ConfigurationError(
-                f"--input: header of {split.uri} is one column, {header[0]!r:.200}, which looks"
-                f" separated by {name}. .csv has commas between its values and .tsv tabs: write or"
-                " name the file so."
+                f"--input: header of {split.uri} is {line!r:.200}, which looks separated by {name}."
+                " .csv has commas between its values and .tsv tabs: write or name the file so."
             )
 
 
@@ -206,10 +222,27 @@ def read_records(split: Split, options: SourceOptions, *, header: bool = False) 
     else:
         # The csv module's default limit of 128 KiB per value would refuse long prompts.
         csv.field_size_limit(MAX_LINE_BYTES)
-        records = _records(_Lines(lines), "\t" if suffix_of(split.uri) == ".tsv" else ",")
+        delimiter = "\t" if suffix_of(split.uri) == ".tsv" else ","
+        first, lines = _first_of(lines)
+        records = _records(_Lines(lines), delimiter, spaced=_is_spaced(first, delimiter))
     if header:
         return records
     return _below_header(split, options, records)
+
+
+def _first_of(lines: Iterator[Line]) -> tuple[bytes, Iterator[Line]]:
+    """The first line that is not blank, and all lines from it on. Excel's ``sep=,`` is no line."""
+    for item in lines:
+        line = b"" if isinstance(item[1], Broken) else item[1].strip()
+        if isinstance(item[1], Broken) or (line and line.strip(b'"') != b"sep=,"):
+            return line, chain([item], lines)
+    return b"", iter(())
+
+
+def _is_spaced(line: bytes, delimiter: str) -> bool:
+    """Whether a blank follows each delimiter of the first line: then none is part of a value."""
+    signs = line.count(delimiter.encode())
+    return signs > 0 and line.count(f"{delimiter} ".encode()) == signs
 
 
 def _below_header(
@@ -248,8 +281,11 @@ def _plain_cell(cell: str) -> str:
     return cell
 
 
-def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:
-    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+def _records(lines: _Lines, delimiter: str, *, spaced: bool) -> Iterator[Record]:
+    def new_reader() -> Any:
+        return csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=spaced)
+
+    reader = new_reader()
     while True:
         lines.taken.clear()
         try:
@@ -259,7 +295,7 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:
         except (csv.Error, _Runaway) as error:
             number, message = lines.give_up(str(error))
             yield number, Broken(message)
-            reader = csv.reader(lines, strict=True, delimiter=delimiter)
+            reader = new_reader()
             continue
         if cells:
             yield lines.taken[0][0], cells

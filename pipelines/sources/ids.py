@@ -14,7 +14,10 @@ _BYTES_OF_ID = 16
 def ids_from_column(column: pa.Array) -> pa.Array:
     """Ids as strings; null if there is none. Binary ids that are not text become hexadecimal."""
     ids = _as_text(column)
-    return pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
+    missing = pc.equal(ids, "")
+    if pa.types.is_floating(column.type):  # pandas makes floats of integers where some are missing
+        missing = pc.or_(missing, pc.is_nan(column))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), ids)
 
 
 def _as_text(column: pa.Array) -> pa.Array:

@@ -1,14 +1,15 @@
-"""Several media in one cell of a CSV, as JSON: ``["a.jpg", "b.jpg"]``."""
+"""Several media in one cell of a CSV, as a list: ``["a.jpg", "b.jpg"]``."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_BEGINS = r'^\s*\[\s*"'
+from internvl_ops.tasks.listed import list_in
+
+_BEGINS = r"""^\s*[\[(]\s*["']"""
 
 
 def lists_in(column: pa.Array) -> pa.Array | None:
@@ -42,10 +43,5 @@ def _as_cell(items: list[str] | None) -> str | None:
 
 
 def _items(cell: str) -> list[str] | None:
-    try:
-        found: Any = json.loads(cell)
-    except (ValueError, RecursionError):
-        return None
-    return (
-        found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
-    )
+    found = list_in(cell)
+    return found if found and all(isinstance(item, str) for item in found) else None

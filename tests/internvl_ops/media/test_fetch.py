@@ -112,6 +112,25 @@ class TestHttp:
     def test_a_compressed_body_is_unpacked(self, server, fetcher, path):
         assert fetcher.fetch(server.url(f"{path}?gzip=1")) == BODY
 
+    @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+    def test_a_compressed_body_that_was_cut_is_fetched_again(self, server, fetcher, path, encoding):
+        assert fetcher.fetch(server.url(f"{path}?cut={encoding}")) == BODY
+        assert server.hits[path] == 2
+
+    def test_a_part_that_is_all_is_taken_and_another_fetched_again(self, server, fetcher, path):
+        whole = f"0-{len(BODY) - 1}/{len(BODY)}"
+        assert fetcher.fetch(server.url(f"{path}?range={whole}")) == BODY
+        assert server.hits[path] == 1
+        for part in ("0-99/999", f"10-{len(BODY) - 1}/{len(BODY)}", "0-99/*", "nonsense"):
+            assert fetcher.fetch(server.url(f"{path}/{part}?range={part}")) == BODY
+            error = failure(fetcher, server.url(f"{path}/b?range={part}&always=1"))
+            assert (error.kind, error.retriable) == ("storage", True)
+            assert "HTTP 206" in error.message
+
+    @pytest.mark.parametrize("status", [202, 500, 530, 599])
+    def test_a_status_that_may_pass_is_tried_again(self, server, fetcher, path, status):
+        assert fetcher.fetch(server.url(f"{path}?status={status}&times=1")) == BODY
+
     def test_nothing_of_this_machine_is_sent(self, server, fetcher, path, monkeypatch, tmp_path):
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret")
         monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from internvl_ops.errors import ConfigurationError
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris
 
 
@@ -94,3 +98,74 @@ class TestSeveralMediaInACell:
         found = errors(read_plan(plan))
         assert list(found) == ["m.csv:602"]
         assert "put such a row first" in found["m.csv:602"]
+
+
+LISTS = [["a.jpg"], ["a.jpg", "b, c.jpg"], ["it's.jpg", 'a "b".jpg'], ["é.jpg", "[1].jpg"]]
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr, lambda items: repr(tuple(items))])
+@pytest.mark.parametrize("items", LISTS)
+def test_several_media_in_a_cell(tmp_path: Path, items: list[str], write: Any) -> None:
+    """As JSON, and as pandas writes a column of lists."""
+    with (tmp_path / "m.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image"], [write(["x.jpg", "y.jpg"])], [write(items)]])
+    table = read_manifest(tmp_path / "m.csv")
+    assert not errors(table)
+    assert uris(table) == [["x.jpg", "y.jpg"], items]
+
+
+@pytest.mark.parametrize(
+    "cell", ["[draft] a.jpg", "['a.jpg'", "('a.jpg', 1)", "__import__('os')", "['a'] + ['b']"]
+)
+def test_what_only_begins_like_a_list_is_a_path(tmp_path: Path, cell: str) -> None:
+    with (tmp_path / "m.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image"], [cell]])
+    assert uris(read_manifest(tmp_path / "m.csv")) == [[cell]]
+
+
+def test_blanks_behind_every_comma_are_no_part_of_values(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text('image, "text", id\na.jpg, "one, two", 1\nb.jpg,  three, 2\n')
+    table = read_manifest(tmp_path / "m.csv")
+    assert not errors(table)
+    assert table.select(["image", "text", "id"]).to_pylist() == [
+        {"image": "a.jpg", "text": "one, two", "id": "1"},
+        {"image": "b.jpg", "text": "three", "id": "2"},
+    ]
+
+
+def test_blanks_behind_some_commas_are_part_of_values(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image,text\na.jpg, one\n")
+    assert read_manifest(tmp_path / "m.csv")["text"].to_pylist() == [" one"]
+
+
+@pytest.mark.parametrize("line", ["sep=,", '"sep=,"', "sep=,\r"])
+def test_the_line_by_which_excel_tells_its_separator(tmp_path: Path, line: str) -> None:
+    (tmp_path / "m.csv").write_text(f"{line}\nimage,text\na.jpg,one\n")
+    table = read_manifest(tmp_path / "m.csv")
+    assert uris(table) == [["a.jpg"]]
+    assert table["__source"].to_pylist() == ["m.csv:3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id;image\n1;a.jpg\n", "separated by ';'"),
+        ("id;image;a, b\n1;a.jpg;c\n", "separated by ';'"),
+        ('"id";"image";"a, b"\n', "separated by ';'"),
+        ("sep=;\nid;image\n1;a.jpg\n", "separated by ';'"),
+        ("id|image|a, b\n", "separated by '|'"),
+        ("id\timage\ta, b\n", "separated by tabs"),
+        ('{"image": "a.jpg"}\n', "--input-format jsonl"),
+        ('{"id": 1, "image": "a.jpg"}\n', "--input-format jsonl"),
+        ('[{"image": "a.jpg"}]\n', "--input-format jsonl"),
+    ],
+)
+def test_what_is_no_csv_is_told_by_its_first_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        plan_of(tmp_path / "m.csv")
+
+
+def test_signs_in_the_names_of_columns_are_no_separators(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image,a;b,c|d\nx.jpg,1,2\n")
+    assert read_manifest(tmp_path / "m.csv").column_names[:4] == ["id", "image", "a;b", "c|d"]

@@ -127,6 +127,8 @@ def test_a_type_that_some_readers_lack_becomes_a_plain_one(
         (pa.date32(), pa.timestamp("ms"), pa.timestamp("ms")),
         (pa.timestamp("s", "UTC"), pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC")),
         (pa.date32(), pa.string(), pa.string()),
+        (pa.duration("s"), pa.duration("ns"), pa.duration("ns")),
+        (pa.duration("s"), pa.int64(), pa.string()),
         (pa.int64(), pa.string(), pa.string()),
         (pa.bool_(), pa.int64(), pa.string()),
         (pa.null(), pa.int8(), pa.int8()),
@@ -197,6 +199,28 @@ def test_media_that_are_addresses_in_one_file_and_structs_in_another(tmp_path: P
         [b"B"],
         ["c.jpg", "d.jpg"],
     ]
+
+
+def test_durations_in_two_files_mean_what_they_meant(tmp_path: Path) -> None:
+    """In the finer unit of both; as text, with their unit."""
+    for number, unit in enumerate(("s", "ms")):
+        long = pa.array([2, None], pa.duration(unit))
+        other = long if number else pa.array(["x", "y"])
+        table = pa.table({"image": ["a", "b"], "long": long, "mixed": other})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    table = read_manifest(tmp_path)
+    seconds = [long and long.total_seconds() for long in table["long"].to_pylist()]
+    assert seconds == [2, None, 0.002, None]
+    assert table["mixed"].to_pylist() == ["x", "y", "2 ms", None]
+
+
+def test_an_id_that_is_missing_among_numbers_is_no_id(tmp_path: Path) -> None:
+    """pandas makes floats of integers where some are missing."""
+    table = pa.table({"id": pa.array([1.0, float("nan"), None]), "image": ["a", "b", "c"]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    found = read_manifest(tmp_path / "m.parquet")
+    assert found["id"].to_pylist() == ["1", "m.parquet:2", "m.parquet:3"]
+    assert list(errors(found)) == ["m.parquet:2", "m.parquet:3"]
 
 
 @pytest.mark.parametrize(
