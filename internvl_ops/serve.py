@@ -33,9 +33,11 @@ from internvl_ops.scratch import ScratchFolder
 def main(program: str, argv: Sequence[str]) -> None:
     """Serves the checkpoint that the first argument names, until it is stopped; the other arguments
     are vLLM's."""
-    if not argv or argv[0].startswith("-"):
+    if not argv or argv[0] in ("--help", "-h"):
         print(__doc__)
-        sys.exit(0 if list(argv) in (["--help"], ["-h"]) else 2)
+        sys.exit(0 if argv else 2)
+    if argv[0].startswith("-"):
+        _refuse(f"{argv[0]}: name the checkpoint first, as in {program} OpenGVLab/InternVL2_5-8B.")
     try:
         checkpoint = load_checkpoint(argv[0])
         template = jinja_template(checkpoint)
@@ -124,6 +126,9 @@ def _safely(options: list[str]) -> list[str]:
         whole = [known for known in _GUARDED if known.startswith(name) and known != name]
         if whole and len(name) > 2:  # vLLM would take it for the whole one
             _refuse(f"{name}: write {whole[0]} in full.")
+    for name in _GUARDED:
+        if _value(options, name) == "":
+            _refuse(f"{name}: give a value after it.")
     host, port = _value(options, "--host") or "127.0.0.1", _value(options, "--port") or "8000"
     if _value(options, "--uds") is not None:
         return options
@@ -138,11 +143,10 @@ def _safely(options: list[str]) -> list[str]:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
-        except (OSError, ValueError, OverflowError) as error:
-            _refuse(
-                f"--port {port} on {host}: {getattr(error, 'strerror', None) or error}. Choose"
-                " another --port."
-            )
+        except (ValueError, OverflowError):
+            _refuse(f"--port {port}: give a number from 0 to 65535.")
+        except OSError as error:
+            _refuse(f"--port {port} on {host}: {error.strerror or error}. Choose another --port.")
     if _value(options, "--host") is None:
         options = ["--host", host, *options]
     if _value(options, "--allowed-media-domains") is None:

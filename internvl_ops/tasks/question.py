@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import keyword
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked, choices_of
@@ -35,9 +35,13 @@ def ask(
         choices: Texts, one of which the last answer must be; a row's own ``choices`` replace them.
         in_manifest: Columns that the manifest has.
         max_new_tokens: Maximum length of the answer to one question.
+
+    Raises:
+        ConfigurationError: There is only one choice, or a schema beside choices.
     """
     tokens = max_new_tokens or ASK_MAX_NEW_TOKENS
     allowed = choices_of(choices)
+    _check_form(allowed, json_schema)
 
     def converse(row: Row) -> list[Conversation]:
         questions = questions_of(row) or ([prompt] if prompt else [])
@@ -59,6 +63,19 @@ def ask(
         reads=("question", "choices"),
         constrained=json_schema is not None or bool(allowed) or "choices" in in_manifest,
     )
+
+
+def _check_form(choices: Sequence[str], json_schema: str | None) -> None:
+    if choices and json_schema is not None:
+        raise ConfigurationError(
+            f"{keyword('choices', choices[0])} and {keyword('json_schema')}: an answer has one"
+            " form. Leave one of them out."
+        )
+    if len(choices) == 1:
+        raise ConfigurationError(
+            f"{keyword('choices', choices[0])} is the only one, so every answer would be this. Give"
+            f" {keyword('choices')} once for each answer that is allowed."
+        )
 
 
 def questions_of(row: Row) -> list[str]:

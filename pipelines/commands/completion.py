@@ -27,10 +27,12 @@ SHELLS = {
 
 def main(program: str, argv: Sequence[str]) -> int:
     """Prints the script of the shell that the argument names."""
-    helps = list(argv) in (["-h"], ["--help"])
-    if helps or len(argv) != 1:
+    if not argv or argv[0] in ("-h", "--help"):
         show("\n".join([COMMANDS["completion"].description, "", *SHELLS.values()]))
-        return 0 if helps else 2
+        return 0 if argv else 2
+    if len(argv) > 1:
+        said = f"{' '.join(argv)}: give the name of one shell alone: {', '.join(SHELLS)}."
+        exit_with(ConfigurationError(said))
     (shell,) = argv
     if shell not in SHELLS:
         exit_with(

@@ -31,10 +31,12 @@ def with_config() -> list[str]:
 def main(program: str, argv: Sequence[str]) -> int:
     """Prints the schema of the command that the argument names."""
     names = with_config()
-    if list(argv) in (["-h"], ["--help"]) or len(argv) != 1:
+    if not argv or argv[0] in ("-h", "--help"):
         said = f"{COMMANDS['schema'].description}\n\n{program} COMMAND > COMMAND.schema.json"
         show(f"{said}\n\nCOMMAND is one of {', '.join(names)}.")
-        return 0 if list(argv) in (["-h"], ["--help"]) else 2
+        return 0 if argv else 2
+    if len(argv) > 1:
+        exit_with(ConfigurationError(f"{' '.join(argv)}: give the name of one command alone."))
     if argv[0] not in names:
         exit_with(
             ConfigurationError(

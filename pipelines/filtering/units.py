@@ -56,6 +56,7 @@ def open_units(
 
 
 def _view(connection: Any, name: str, folder: OutputFolder) -> None:
+    folder.check_listable(safe_uri(folder.uri))
     files = folder.files(RESULTS)
     if not files:
         raise ConfigurationError(

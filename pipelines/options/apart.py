@@ -18,6 +18,7 @@ from pipelines.sources.storage import (
     present,
     read_with,
     split_glob,
+    store,
 )
 
 WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
@@ -32,7 +33,18 @@ def check_apart(options: JobOptions) -> None:
         ConfigurationError: The two overlap; the message names both.
     """
     read_with(options.store_settings)
-    given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
+    given = check_scheme("--input", options.input)
+    try:
+        output = check_scheme("--output", options.output)
+    except ConfigurationError:
+        return  # whoever opens it says what an output may be
+    try:
+        _check_apart(options, given, output)
+    except (*store(given).failures, *store(output).failures):
+        return  # whoever reads or writes there says what is wrong
+
+
+def _check_apart(options: JobOptions, given: str, output: str) -> None:
     if _reads_below(given, output):
         mend = "Give an --output outside of the input, or the next run would read its own answers."
     elif any(_is_below(_listed(given), f"{_real(output).rstrip('/')}/{name}") for name in WRITTEN):

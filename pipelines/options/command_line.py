@@ -245,6 +245,11 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, names: Sequence[str], left_out: Mapping[str, str], **arguments: Any) -> None:
         super().__init__(**arguments)
         self._names, self._left_out = names, left_out
+        self._given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file in (None, sys.stdout):
@@ -262,16 +267,33 @@ class _Parser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings]
         hints = [self._hint(word, known) for word in unknown]
         if "unrecognized" in words and not unknown:
-            hints = [
-                f" Values need an option, as in --input {words[words.index('arguments:') + 1]}."
-            ]
+            hints = [self._about_value(words[words.index("arguments:") + 1])]
+        if "ignored explicit argument" in message:  # a value of a switch, after an equals sign
+            name = words[1].partition("/")[0]
+            message, hints = f"{name} takes no value", [f" Write {name} or --no-{name[2:]}."]
         if "expected one argument" in message:
-            hints = [" Write a value that begins with a dash with an equals sign: --option=-value."]
+            name = words[1].partition("/")[0].rstrip(":")
+            hints = [
+                f" Give a value after it. One that begins with a dash needs an equals sign:"
+                f" {name}=-value."
+            ]
         self.exit(
             2,
             f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the"
             " options.\n",
         )
+
+    def _about_value(self, value: str) -> str:
+        """What to do about a value that no option takes."""
+        given = [word for word in self._given if word]
+        at = given.index(value) if value in given else 0
+        before = given[at - 1] if at else ""
+        action = self._option_string_actions.get(before)
+        if action is not None and action.nargs == 0 and before.startswith("--"):
+            return f" {before} takes no value."
+        if value.startswith("-"):
+            return ""
+        return f" Values need an option, as in --input {value}."
 
     def _hint(self, word: str, known: Sequence[str]) -> str:
         name = word.lstrip("-").replace("-", "_")
@@ -355,4 +377,5 @@ def _say(cls: type[BaseModel], detail: Any) -> str:
         close = f" Did you mean {found[0]}?" if found else ""
     if name == "limit" and str(detail["input"]).strip() == "0":
         close = " To see only the plan, use --dry-run; to read all rows, leave --limit out."
-    return f"{flag(name)} {detail['input']!s:.200}: {in_words(detail)}.{close}"
+    shown = str(detail["input"]) or "''"
+    return f"{flag(name)} {shown:.200}: {in_words(detail).rstrip('.')}.{close}"

@@ -13,6 +13,8 @@ from internvl_ops.events import note
 
 logger = logging.getLogger(__name__)
 
+_SIMILAR = 0.65  # of two names, as difflib measures it; less suggests names at random
+
 _WORDS = {
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
@@ -57,10 +59,52 @@ def version() -> str:
         return "internvl-batch, not installed"
 
 
+# What other tools call it.
+_ELSEWHERE = {
+    "batch_size": "in_flight",
+    "batch": "in_flight",
+    "concurrency": "in_flight",
+    "max_num_seqs": "in_flight",
+    "gpus": "gpus_per_engine",
+    "num_gpus": "gpus_per_engine",
+    "tensor_parallel_size": "gpus_per_engine",
+    "tp": "gpus_per_engine",
+    "workers": "prepare_actors",
+    "num_workers": "prepare_actors",
+    "question": "prompt",
+    "query": "prompt",
+    "instruction": "prompt",
+    "system": "system_message",
+    "system_prompt": "system_message",
+    "max_tokens": "max_new_tokens",
+    "max_length": "max_new_tokens",
+    "frames": "num_frames",
+    "num_tiles": "max_tiles",
+    "checkpoint": "model",
+    "model_path": "model",
+    "api_base": "base_url",
+    "url": "base_url",
+    "manifest": "input",
+    "data": "input",
+    "out": "output",
+    "output_dir": "output",
+    "filter": "where",
+    "schema": "json_schema",
+    "classes": "labels",
+}
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the most similar name; empty if no name is similar."""
-    close = difflib.get_close_matches(given, list(known), 1)
-    return f" Did you mean {close[0]}?" if close else ""
+    """A sentence that suggests the option that other tools call so, or the most similar name; empty
+    if there is none."""
+    # without the dashes, which would make short names similar
+    names = {name.lstrip("-"): name for name in known}
+    word = given.lstrip("-")
+    elsewhere = _ELSEWHERE.get(word.replace("-", "_"), "").replace("_", "-")
+    close = (
+        [elsewhere] if elsewhere in names else difflib.get_close_matches(word, names, 1, _SIMILAR)
+    )
+    return f" Did you mean {names[close[0]]}?" if close else ""
 
 
 def whose_option(given: str, own: Sequence[str]) -> str:

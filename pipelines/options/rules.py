@@ -119,6 +119,7 @@ def check_answers(options: Any) -> None:
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add"
             " --temperature 0.7."
         )
+    _refuse_empty(options)
     if not options.retries:
         refuse(options, ("retry_cut",), "with --retries 0 no answer is generated again")
     if options.prompt:
@@ -129,6 +130,17 @@ def check_answers(options: Any) -> None:
         )
     if getattr(options, "detect", False):
         refuse(options, ("phrase",), "--detect looks for every object")
+
+
+def _refuse_empty(options: Any) -> None:
+    """Refuses texts without a sign in them: each would mean something else than it says."""
+    empty = [
+        *(["prompt"] if options.prompt is not None and not options.prompt.strip() else []),
+        *(["phrase"] if any(not one.strip() for one in getattr(options, "phrase", ())) else []),
+        *(["stop"] if "" in options.stop else []),  # a blank or a line break may end an answer
+    ]
+    if empty:
+        raise ConfigurationError(f"{flag(empty[0])} is empty. Give a text, or leave it out.")
 
 
 def check_sampling(options: Any, columns: Collection[str]) -> None:

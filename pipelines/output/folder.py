@@ -134,9 +134,12 @@ class OutputFolder:
                 f"--output {safe_uri(self.uri)}: not writable: {reason(error)}"
             ) from None
 
-    def check_listable(self) -> None:
+    def check_listable(self, said: str = "") -> None:
         """Refuses a local path that cannot be a folder: a file, a place below a file, a name that
         is too long.
+
+        Args:
+            said: What the user wrote; ``--output`` and the path by default.
 
         Raises:
             ConfigurationError: With the system's own reason.
@@ -149,7 +152,7 @@ class OutputFolder:
             if is_permanent(error):
                 why = error.strerror or reason(error)
                 raise ConfigurationError(
-                    f"--output {safe_uri(self.uri):.300}: {why}. Give a folder."
+                    f"{said or f'--output {safe_uri(self.uri):.300}'}: {why}. Give a folder."
                 ) from None
 
     def clear(self, keep: Collection[str] = ()) -> None:

@@ -33,6 +33,7 @@ class Embedded:
 
     def __init__(self, option: str, uri: str) -> None:
         self.folder, self._said = OutputFolder(uri), f"{option} {safe_uri(uri)}"
+        self.folder.check_listable(self._said)
         self.files = self.folder.files(RESULTS)
         if not self.files:
             raise ConfigurationError(

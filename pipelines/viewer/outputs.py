@@ -63,6 +63,7 @@ class ViewedOutput:
 
     def __post_init__(self) -> None:
         self.folder = OutputFolder(self.uri)
+        self.folder.check_listable(safe_uri(self.uri))
         self.name = posixpath.basename(self.folder.uri.rstrip("/")) or self.folder.uri
         self._records: dict[str, dict[str, Any]] = {}
         self._runs: list[str] = []

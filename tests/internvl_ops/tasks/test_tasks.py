@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -220,11 +221,25 @@ class TestAsk:
             {"question": "Why?", "answer": "because"},
         ]
 
+    @pytest.mark.parametrize(
+        "options",
+        [{"choices": ["yes,no"]}, {"choices": ["a", "a", " "]},
+         {"choices": ["a", "b"], "json_schema": "{}"}],
+    )  # fmt: skip
+    def test_a_form_that_leaves_no_choice_is_refused(self, options: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError, match="choices"):
+            ask(prompt="Which?", **options)
+
     def test_a_rows_own_choices_win(self) -> None:
         task = ask(choices=["yes", "no"])
         assert task.converse({"question": "Red?"})[0].choices == ("yes", "no")
         row = {"question": "Which?", "choices": ["A", "B", "A"]}
-        for written in (row, row | {"choices": '["A", "B"]'}):
+        for written in (
+            row,
+            row | {"choices": '["A", "B"]'},
+            row | {"choices": "['A', 'B']"},
+            row | {"choices": "('A', 'B')"},
+        ):
             assert task.converse(written)[0].choices == ("A", "B")
         assert task.converse({"question": "Which?", "choices": ""})[0].choices == ("yes", "no")
         for without in (["A", None, "B"], ["A", float("nan"), "B"], '["A", null, "B"]'):

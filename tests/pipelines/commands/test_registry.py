@@ -15,6 +15,7 @@ from pipelines.commands import scripts
 from pipelines.commands.registry import COMMANDS, main
 
 ROOT = Path(__file__).parents[3]
+NANO = ROOT / "examples" / "nano" / "checkpoint"
 # Libraries whose import a person would wait for.
 SLOW = {"ray", "torch", "vllm", "transformers", "pydantic", "pyarrow", "numpy", "yaml"}
 
@@ -56,6 +57,16 @@ def test_the_overview_imports_no_library() -> None:
         ),
         (["schema", "captoin"], "Did you mean caption?"),
         (["completion", "bsh"], "Did you mean bash?"),
+        (["completion", "bash", "zsh"], "the name of one shell alone"),
+        (["schema", "caption", "ocr"], "the name of one command alone"),
+        (["serve", "--model", "m"], "--model: name the checkpoint first"),
+        (["serve", str(NANO), "--host"], "--host: give a value after it"),
+        (["serve", str(NANO), "--port", "http"], "--port http: give a number"),
+        (["search", "--input", __file__, "--query-text", "x"], "Not a directory. Give a folder"),
+        (["view", __file__], "Not a directory. Give a folder"),
+        (["compact", "--output", __file__], "Not a directory"),
+        (["filter", "--input", __file__, "--output", "o"], "Not a directory. Give a folder"),
+        (["export", "--input", __file__, "--output", "o", "--to", "sft"], "no such folder"),
     ],
 )
 def test_what_was_meant_is_said(

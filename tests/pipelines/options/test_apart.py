@@ -86,6 +86,21 @@ def test_an_output_in_another_is_refused(place: Path, output: str) -> None:
         check("in", output)
 
 
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [("in", "ftp://host/out"), ("s3://bucket/m.csv", "out"), ("in", "s3://bucket/out")],
+)
+def test_what_cannot_be_looked_at_is_left_to_who_opens_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, given: str, output: str
+) -> None:
+    """Whoever reads the input, or writes the output, says what is wrong with it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    check(given, output)
+
+
 def test_an_output_around_another_is_refused(place: Path) -> None:
     (place / "out" / "results" / "_runs").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="out/results is an output of its own"):

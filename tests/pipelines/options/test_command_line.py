@@ -48,6 +48,44 @@ def test_flags_are_typed():
     )
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--overwrite", "yes"], "--overwrite takes no value"),
+        (["--overwrite=yes"], "--overwrite takes no value"),
+        (["--verbose", "--overwrite", "1", "--seed", "3"], "--overwrite takes no value"),
+        (["more.csv"], "Values need an option, as in --input more.csv"),
+        (["--prompt"], "Give a value after it"),
+        (["--stop", "--verbose"], "needs an equals sign: --stop=-value"),
+        (["-o", "x"], "unrecognized arguments: -o"),
+        (["--batch-size", "8"], "Did you mean --in-flight?"),
+        (["--tensor-parallel-size=2"], "Did you mean --gpus-per-engine?"),
+        (["--question", "Why?"], "Did you mean --prompt?"),
+        (["--max_tokens", "8"], "Did you mean --max-new-tokens?"),
+        (["--retry-errors", "now"], "engine_failed, bad_answer, storage.\n"),
+        (["--engine", ""], "--engine '': must be"),
+    ],
+)
+def test_what_newcomers_write(capsys, argv, said):
+    assert said in refused(capsys, *argv)
+
+
+@pytest.mark.parametrize("word", ["--boxes", "--colour", "--fast", "--x"])
+def test_nothing_is_suggested_at_random(capsys, word):
+    assert "Did you mean" not in refused(capsys, word, "1")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [({"prompt": ""}, "prompt"), ({"prompt": " \n"}, "prompt"), ({"stop": ("a", "")}, "stop")],
+)
+def test_texts_without_a_sign_are_refused(given, name):
+    """An empty stop text would end every answer before it begins."""
+    options = JobOptions(input="in.jsonl", output="out", model="m", **given)
+    with pytest.raises(ConfigurationError, match=f"--{name} is empty"):
+        check_options(options)
+
+
 @pytest.mark.parametrize("mode", ["dry-run", "estimate"])
 def test_other_things_than_running(mode):
     assert parse(f"--{mode}")[1] == mode
@@ -165,7 +203,7 @@ def test_help_says_what_is_true_on_a_terminal_of_80_columns(command, capsys, mon
         (["--engine", "vlm"], "Did you mean vllm?"),
         (["--phrase", "a dog"], "It is an option of the command ground."),
         (["--temprature", "1"], "Did you mean --temperature?"),
-        (["--prompt", "-x"], "--option=-value"),
+        (["--prompt", "-x"], "--prompt=-value"),
         (["--gpu", "h100"], "--gpu is for --estimate alone"),
     ],
 )
