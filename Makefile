@@ -159,11 +159,17 @@ bench-resume: setup
 bench-nights: setup
 	@$(PY) -m benchmarks.bench_nights
 
-# What rules and measures find of planted faults, and what of them is left in the export; four minutes.
+# What the blank guard finds of 200 pages of each kind, and what it takes for blank; half an hour.
 .PHONY: bench-blank
 bench-blank: setup
 	@$(PY) -m benchmarks.bench_blank
 
+# What a judge that sees the pictures finds of wrong captions and swapped pictures; three minutes.
+.PHONY: bench-judge
+bench-judge: setup
+	@$(PY) -m benchmarks.bench_judge
+
+# What rules and measures find of planted faults, and what of them is left in the export; four minutes.
 .PHONY: bench-quality
 bench-quality: setup
 	@$(PY) -m benchmarks.bench_quality
