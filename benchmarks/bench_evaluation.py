@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from examples.nano import benchmarks, draw, evaluate, train
+from examples.nano import benchmarks, draw, evaluate, sample_types, train
 from examples.nano import model as nano_model
 from examples.nano.held_out import true_box
 from internvl_ops.evaluation import BENCHMARKS, Sample
@@ -66,7 +66,7 @@ def plainly(name: str, count: int) -> float:
     return figure
 
 
-def _sample(drawn: draw.Sample, answer: str) -> Sample:
+def _sample(drawn: sample_types.Sample, answer: str) -> Sample:
     height, width, _ = drawn.pictures[0].pixels.shape
     box = true_box(drawn) if drawn.task == "ground" else ()
     response = without_marks(answer).strip()

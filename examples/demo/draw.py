@@ -14,8 +14,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from examples.nano.draw import SHORT, Sample, draw
+from examples.nano.draw import draw
 from examples.nano.held_out import FRAMES, write_clip, write_picture
+from examples.nano.sample_types import SHORT, Sample
 
 HERE = Path(__file__).parent
 HELD_OUT = 2**48 + 10_000  # seeds of training are below, those of the evaluation just above 2**48

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from examples.nano.draw import SHORT, Picture, draw
+from examples.nano.draw import draw
 from examples.nano.held_out import phrase_of, true_box
+from examples.nano.sample_types import SHORT, Picture
 
 HELD_OUT = 2**48 + 20_000  # seeds: those of training, of evaluate.py and of the demo are below
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # of a Hugging Face dataset

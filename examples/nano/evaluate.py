@@ -19,6 +19,7 @@ import torch
 from examples.nano import draw, lessons, train
 from examples.nano import model as nano_model
 from examples.nano.held_out import FIRST_SEED, true_box
+from examples.nano.sample_types import Sample
 from internvl_ops.metrics import edits, iou
 
 TASKS = ["caption", "count", "question", "ground", "video", "ocr"]
@@ -26,18 +27,14 @@ LONGEST = 80  # tokens of an answer
 BATCH = 50  # samples asked at once
 
 
-def ask(
-    model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[draw.Sample]
-) -> list[str]:
+def ask(model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[Sample]) -> list[str]:
     """Greedy answers, special tokens kept, in the order of the samples."""
     batches = (samples[at : at + BATCH] for at in range(0, len(samples), BATCH))
     return [answer for batch in batches for answer in _ask(model, asker, batch)]
 
 
 @torch.inference_mode()
-def _ask(
-    model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[draw.Sample]
-) -> list[str]:
+def _ask(model: nano_model.NanoInternVL, asker: lessons.Asker, samples: list[Sample]) -> list[str]:
     tiles = [lessons.tiles_of(sample) for sample in samples]
     prompts = [asker.prompt(sample, parts) for sample, parts in zip(samples, tiles, strict=True)]
     visual = [model.see(torch.from_numpy(np.concatenate(parts))).flatten(0, 1) for parts in tiles]
@@ -95,7 +92,7 @@ def _next(
     ]
 
 
-def overlap(answer: str, sample: draw.Sample) -> float:
+def overlap(answer: str, sample: Sample) -> float:
     """Intersection over union of the answered box and the drawn one, which is not rounded; 0
     without a box."""
     found = re.search(r"<box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", answer)
@@ -107,7 +104,7 @@ def overlap(answer: str, sample: draw.Sample) -> float:
     return iou([int(part) for part in found.groups()], box)
 
 
-def score(task: str, samples: list[draw.Sample], answers: list[str]) -> dict[str, float]:
+def score(task: str, samples: list[Sample], answers: list[str]) -> dict[str, float]:
     """Counts, and the share that the task is judged by."""
     pairs = list(zip(samples, answers, strict=True))
     exact = sum(sample.answer == answer for sample, answer in pairs)

@@ -9,7 +9,6 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from examples.nano import draw
 from examples.nano.model import (
     CONTEXT,
     LANGUAGE,
@@ -18,6 +17,17 @@ from examples.nano.model import (
     TEMPLATE,
     TILE,
     VISION,
+)
+from examples.nano.sample_types import (
+    CAPTION,
+    COLOURS,
+    DIRECTIONS,
+    FILM,
+    GROUND,
+    KINDS,
+    OCR,
+    SHORT,
+    STEP,
 )
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 
@@ -39,13 +49,19 @@ def texts() -> Iterator[str]:
     """What is one token a word; anything else is one token a byte."""
     yield "system\n" + TEMPLATES[TEMPLATE].system_message + "\nuser\n assistant\n"
     yield from ("Frame1: \nFrame2: \n", "Image-1: \nImage-2: \n")
-    yield from (draw.CAPTION, draw.FILM, draw.OCR, draw.GROUND.format("a"), draw.SHORT)
+    yield from (
+        CAPTION,
+        FILM,
+        OCR,
+        GROUND.format("a"),
+        SHORT,
+    )
     yield "How many shapes are in the image? What color is the red? What shape is it?"
     yield "Which way does it move?"
     yield "What moves?"
-    for name in [*draw.KINDS, *draw.COLOURS, *draw.DIRECTIONS]:
+    for name in [*KINDS, *COLOURS, *DIRECTIONS]:
         yield f"{name} {name} {name}s a {name}es an {name} moves and {name}"
-    for number in range(0, 1001, draw.STEP):
+    for number in range(0, 1001, STEP):
         yield f"[[{number}, {number}]]"
 
 

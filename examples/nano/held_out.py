@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from examples.nano import draw
+from examples.nano.sample_types import FILM, Picture, Sample
 
 FIRST_SEED = 2**48  # those of training are below
 # What is asked -> the drawer. A line runs over several tiles; a text has several such lines.
@@ -44,10 +45,10 @@ class Asked:
 
     id: str
     file: str
-    sample: draw.Sample
+    sample: Sample
 
 
-def samples(task: str) -> Iterator[draw.Sample]:
+def samples(task: str) -> Iterator[Sample]:
     """Held-out samples of one of `TASKS`; clips are asked a question."""
     for seed in itertools.count(FIRST_SEED):
         sample = draw.draw(TASKS[task], seed, **({"frames": FRAMES} if task == "video" else {}))
@@ -55,12 +56,12 @@ def samples(task: str) -> Iterator[draw.Sample]:
             spans_tiles(sample) and ("\n" in sample.answer) == (task == "text")
         ):
             continue
-        if task == "video" and sample.question == draw.FILM:
+        if task == "video" and sample.question == FILM:
             continue
         yield sample
 
 
-def spans_tiles(sample: draw.Sample) -> bool:
+def spans_tiles(sample: Sample) -> bool:
     """Whether a line of text lies in more than one column of tiles."""
     from examples.nano.model import MAX_TILES, TILE
     from internvl_ops.media.tiling import choose_grid
@@ -99,12 +100,12 @@ def _row(task: str, one: Asked) -> dict[str, str]:
     return {"id": one.id, "image": one.file, **phrase}
 
 
-def phrase_of(sample: draw.Sample) -> str:
+def phrase_of(sample: Sample) -> str:
     """What a sample of ``ground`` looks for."""
     return sample.question.split("<ref>")[1].split("</ref>")[0]
 
 
-def true_box(sample: draw.Sample) -> tuple[float, float, float, float]:
+def true_box(sample: Sample) -> tuple[float, float, float, float]:
     """Of what a sample of ``ground`` looks for, (x1, y1, x2, y2) in pixels."""
     name = phrase_of(sample)
     return next(shape.box for shape in sample.pictures[0].shapes if shape.name == name)
@@ -131,7 +132,7 @@ def write_clip(path: Path, frames: Sequence[np.ndarray]) -> None:
         file.mux(stream.encode(None))
 
 
-def read(folder: Path, one: Asked, num_frames: int = 8) -> draw.Sample:
+def read(folder: Path, one: Asked, num_frames: int = 8) -> Sample:
     """The sample as its file shows it, read in the plainest way: the middle frame of each of equal
     parts of a clip."""
     path = folder / one.file
@@ -142,4 +143,4 @@ def read(folder: Path, one: Asked, num_frames: int = 8) -> draw.Sample:
         pixels = [frames[int(part / 2 + np.round(part * number))] for number in range(num_frames)]
     else:
         pixels = [np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))]
-    return replace(one.sample, pictures=[draw.Picture(each) for each in pixels])
+    return replace(one.sample, pictures=[Picture(each) for each in pixels])

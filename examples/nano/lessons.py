@@ -24,6 +24,7 @@ from examples.nano.model import (
     TILE,
     TOKENS,
 )
+from examples.nano.sample_types import COLOURS, KINDS, LETTERS, STEP, Picture, Sample
 from internvl_ops.media.tiling import choose_grid, tile_image
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
@@ -45,7 +46,7 @@ MIXTURES = {
 }
 
 
-def tiles_of(sample: draw.Sample) -> list[np.ndarray]:
+def tiles_of(sample: Sample) -> list[np.ndarray]:
     """The tiles of each picture, cut by the project's own code."""
     most = MAX_TILES if len(sample.pictures) == 1 else 1
     return [
@@ -62,7 +63,7 @@ class Told:
         cells: For each mark, the visual token it is looked up in, counted from the picture's first.
     """
 
-    def __init__(self, picture: draw.Picture, most: int) -> None:
+    def __init__(self, picture: Picture, most: int) -> None:
         height, width = picture.pixels.shape[:2]
         grid = choose_grid(width, height, max_tiles=most, tile_size=TILE)
         grids = [grid] if grid == (1, 1) else [grid, (1, 1)]
@@ -79,7 +80,7 @@ class Told:
             first += columns * rows
 
     def _write(
-        self, picture: draw.Picture, columns: int, first: int, scale: tuple[float, float]
+        self, picture: Picture, columns: int, first: int, scale: tuple[float, float]
     ) -> None:
         slots: dict[tuple[int, int], list[int]] = {}
         for index, glyph in enumerate(picture.glyphs):
@@ -87,8 +88,8 @@ class Told:
             tile = first + int(y // TILE) * columns + int(x // TILE)
             cell = int(y % TILE // CELL) * SIDE + int(x % TILE // CELL)
             self.cells.setdefault(("glyphs", index), tile * TOKENS + cell)
-            if glyph.letter in draw.LETTERS:
-                slots.setdefault((tile, cell), []).append(1 + draw.LETTERS.index(glyph.letter))
+            if glyph.letter in LETTERS:
+                slots.setdefault((tile, cell), []).append(1 + LETTERS.index(glyph.letter))
         legible = all(
             glyph.size * scale[0] >= 15 and glyph.size * scale[1] >= 16
             for glyph in picture.glyphs[:1]
@@ -97,7 +98,12 @@ class Told:
             self.letters[place] = (letters + [0] * SLOTS)[:SLOTS] if legible else IGNORED
 
     def _lay(
-        self, picture: draw.Picture, columns: int, rows: int, first: int, scale: tuple[float, float]
+        self,
+        picture: Picture,
+        columns: int,
+        rows: int,
+        first: int,
+        scale: tuple[float, float],
     ) -> None:
         for index, shape in sorted(enumerate(picture.shapes), key=lambda pair: _area(pair[1].box)):
             box = np.array(shape.box) * [*scale, *scale]
@@ -114,8 +120,8 @@ class Told:
                     self.things[first + tile, cell] = IGNORED
                 else:
                     names = [
-                        1 + draw.KINDS.index(shape.kind),
-                        1 + list(draw.COLOURS).index(shape.colour),
+                        1 + KINDS.index(shape.kind),
+                        1 + list(COLOURS).index(shape.colour),
                     ]
                     self.things[first + tile, cell] = [
                         *names,
@@ -137,12 +143,12 @@ class Asker:
         self.vocabulary = self.tokenizer.get_vocab_size()
         self.context_id = self.renderer.tokenizer.image_context_id
 
-    def prompt(self, sample: draw.Sample, tiles: list[np.ndarray]) -> np.ndarray:
+    def prompt(self, sample: Sample, tiles: list[np.ndarray]) -> np.ndarray:
         return self.renderer.render(
             sample.question, [len(part) for part in tiles], media=sample.media
         ).token_ids
 
-    def answer(self, sample: draw.Sample) -> tuple[list[int], list[list[tuple[int, str, int]]]]:
+    def answer(self, sample: Sample) -> tuple[list[int], list[list[tuple[int, str, int]]]]:
         """Ids, the end included, and for each the marks it follows from."""
         encoded = self.tokenizer.encode(sample.answer)
         return [*encoded.ids, self.end], [
@@ -157,12 +163,12 @@ class Asker:
         weight = torch.zeros(self.vocabulary, 5)
         weight[:, 0] = 1
         for space in ("", "Ġ"):
-            for number in range(0, 1001, draw.STEP):
-                steps = [number + draw.STEP * step for step in (0, 1, -1, 2, -2)]
+            for number in range(0, 1001, STEP):
+                steps = [number + STEP * step for step in (0, 1, -1, 2, -2)]
                 kept = [step for step in steps if 0 <= step <= 1000]
                 at = self.tokenizer.token_to_id(f"{space}{number}")
                 scores = torch.tensor(
-                    [math.exp(-(((step - number) / draw.STEP) ** 2) / 2) for step in kept]
+                    [math.exp(-(((step - number) / STEP) ** 2) / 2) for step in kept]
                 )
                 near[at, : len(kept)] = torch.tensor(
                     [self.tokenizer.token_to_id(f"{space}{step}") for step in kept]
@@ -172,7 +178,7 @@ class Asker:
         return near, weight
 
 
-def _drawn(task: str, seed: int) -> draw.Sample:
+def _drawn(task: str, seed: int) -> Sample:
     return pages.draw_page(seed)[0] if task == "page" else draw.draw(task, seed)
 
 
@@ -204,7 +210,7 @@ class Batches(Dataset):
             self._asker = Asker(self.files)
         return self._asker
 
-    def _prepare(self, sample: draw.Sample) -> dict[str, Any]:
+    def _prepare(self, sample: Sample) -> dict[str, Any]:
         tiles = tiles_of(sample)
         told = [
             Told(picture, MAX_TILES if len(sample.pictures) == 1 else 1)

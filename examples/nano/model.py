@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from examples.nano import draw
+from examples.nano.sample_types import COLOURS, KINDS, LETTERS
 
 TILE = 112
 PATCH = 14
@@ -155,9 +155,9 @@ class NanoInternVL(nn.Module):
         nn.init.normal_(model["embed_tokens"].weight, std=0.05)
         self.told = nn.ModuleDict(
             {
-                "letters": nn.Linear(width, SLOTS * (1 + len(draw.LETTERS))),
-                "kind": nn.Linear(width, 1 + len(draw.KINDS)),
-                "colour": nn.Linear(width, 1 + len(draw.COLOURS)),
+                "letters": nn.Linear(width, SLOTS * (1 + len(LETTERS))),
+                "kind": nn.Linear(width, 1 + len(KINDS)),
+                "colour": nn.Linear(width, 1 + len(COLOURS)),
                 "box": nn.Linear(width, 4 * 101),
             }
         )

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from examples.nano import draw
+from examples.nano import scenes, texts
+from examples.nano.sample_types import Glyph, Picture, Sample, sample_of
 from internvl_ops.evaluation.page_benchmarks import PAGE_PROMPT
 
 HELD_OUT = 2**48 + 30_000  # seeds: those of training and of the other sets are below
@@ -37,19 +38,19 @@ class Sheet:
 
     def __init__(self, rng: random.Random, width: int, height: int, size: int) -> None:
         self.rng, self.width, self.height, self.size = rng, width, height, size
-        self.image = Image.new("RGB", (width, height), draw._background(rng))
+        self.image = Image.new("RGB", (width, height), scenes.background_colour(rng))
         self.canvas = ImageDraw.Draw(self.image)
         self.ink = tuple(rng.randint(0, 90) for _ in range(3))
-        self.name = rng.choice(draw.FONTS)
-        self.glyphs: list[draw.Glyph] = []
+        self.name = rng.choice(texts.FONTS)
+        self.glyphs: list[Glyph] = []
         self.pieces: Pieces = []
         self.blocks: list[dict[str, Any]] = []
 
     def words(self, width: float, most: int) -> str:
         """At least one word, and up to ``most`` that fit."""
-        line = draw._word(self.rng)
+        line = texts.word_of(self.rng)
         for _ in range(most - 1):
-            longer = f"{line} {draw._word(self.rng)}"
+            longer = f"{line} {texts.word_of(self.rng)}"
             if self.length(longer) > width:
                 break
             line = longer
@@ -58,18 +59,18 @@ class Sheet:
         return line
 
     def length(self, line: str) -> float:
-        return sum(draw._advance(self.name, self.size, letter) for letter in line)
+        return sum(texts.width_of(self.name, self.size, letter) for letter in line)
 
     def write(self, line: str, x: float, y: float) -> Pieces:
         """Writes a line whose top is at ``y``; what an answer says of it."""
         baseline = y + 0.85 * self.size
-        font = draw._font(self.name, self.size)
+        font = texts.font_of(self.name, self.size)
         self.canvas.text((x, baseline), line, fill=self.ink, font=font, anchor="ls")
         pieces: Pieces = []
         for letter in line:
-            advance = draw._advance(self.name, self.size, letter)
+            advance = texts.width_of(self.name, self.size, letter)
             middle = baseline - 0.27 * self.size
-            self.glyphs.append(draw.Glyph(letter, x + advance / 2, middle, self.size))
+            self.glyphs.append(Glyph(letter, x + advance / 2, middle, self.size))
             pieces.append((letter, [(0, "glyphs", len(self.glyphs) - 1)]))
             x += advance
         return pieces
@@ -153,13 +154,13 @@ def table(sheet: Sheet, x: float, y: float, width: float) -> float:
 PARTS: tuple[Callable[[Sheet, float, float, float], float], ...] = (paragraph, items, table)
 
 
-def draw_page(seed: int) -> tuple[draw.Sample, list[dict[str, Any]]]:
+def draw_page(seed: int) -> tuple[Sample, list[dict[str, Any]]]:
     """The page of this seed: the question about it and its answer in Markdown; and its blocks, as
     OmniDocBench has them."""
     rng = random.Random(f"page {seed}")
     columns, rows = rng.choice(GRIDS)
     scale = rng.uniform(0.9, 1.6)
-    width, height = round(columns * draw.UNIT * scale), round(rows * draw.UNIT * scale)
+    width, height = round(columns * texts.UNIT * scale), round(rows * texts.UNIT * scale)
     sheet = Sheet(rng, width, height, round(rng.uniform(22, 28) * scale))
     margin = 0.3 * sheet.size
     y = margin
@@ -175,8 +176,8 @@ def draw_page(seed: int) -> tuple[draw.Sample, list[dict[str, Any]]]:
             below = rng.choice(PARTS)(sheet, x, below, wide)
             if rng.random() < 0.3:
                 break
-    picture = draw.Picture(np.array(sheet.image), glyphs=sheet.glyphs)
-    return draw._sample("page", [picture], PAGE_PROMPT, sheet.pieces), sheet.blocks
+    picture = Picture(np.array(sheet.image), glyphs=sheet.glyphs)
+    return sample_of("page", [picture], PAGE_PROMPT, sheet.pieces), sheet.blocks
 
 
 def draw_set(folder: Path, count: int) -> Path:

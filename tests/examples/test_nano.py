@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from examples.nano import draw, evaluate, lessons, train
 from examples.nano import model as nano_model
+from examples.nano.sample_types import COLOURS
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
@@ -53,7 +54,7 @@ def test_every_shape_is_told_in_a_cell_that_shows_its_colour() -> None:
         for tile, cell in zip(*np.nonzero(told.things[..., 0] > 0), strict=True):
             x1, y1, x2, y2 = told.things[tile, cell, 2:] / 100 * nano_model.TILE
             middle = tiles[tile, :, int((y1 + y2) / 2), int((x1 + x2) / 2)]
-            colours = list(draw.COLOURS.values())
+            colours = list(COLOURS.values())
             nearest = int(np.abs(np.array(colours) - middle).sum(1).argmin())
             if 1 + nearest == told.things[tile, cell, 1]:
                 checked += 1

@@ -12,6 +12,7 @@ import pytest
 
 from examples.nano import draw, evaluate, lessons, train
 from examples.nano.held_out import FIRST_SEED
+from examples.nano.sample_types import Sample
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.checkpoints.config import load_checkpoint
@@ -34,7 +35,7 @@ def test_the_engine_gives_the_answers_of_plain_torch(engine: RunningEngine) -> N
     samples = [draw.draw(task, FIRST_SEED + seed) for task in evaluate.TASKS for seed in range(12)]
     expected = evaluate.ask(model, asker, samples)
 
-    async def answer(number: int, sample: draw.Sample) -> str:
+    async def answer(number: int, sample: Sample) -> str:
         tiles = lessons.tiles_of(sample)
         counts = [len(part) for part in tiles]
         rendered = asker.renderer.render(sample.question, counts, media=sample.media)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from examples.nano import benchmarks, draw
+from examples.nano import benchmarks
+from examples.nano.sample_types import COLOURS, KINDS
 from testing.commands import ROOT, Done, run_here
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
@@ -72,7 +73,7 @@ def test_docvqa(tmp_path: Path) -> None:
     figures, samples = scores(tmp_path / "out")
     assert figures["figures"] == {"DocVQA drawn": pytest.approx(5 * samples.score.sum())}
     assert samples.score.sum() >= 14
-    assert set(samples.response) <= {*draw.COLOURS, *draw.KINDS}
+    assert set(samples.response) <= {*COLOURS, *KINDS}
 
 
 @pytest.mark.parametrize(
