@@ -21,7 +21,6 @@ MANY_ROWS_PER_BLOCK = 64  # of rows that are small
 BLOCKS_PER_ENGINE = 32  # of a run, at least; fewer would leave engines without work at the end
 HELD_SHARE = 4  # one in so many of its blocks, at most, an engine holds to make up for slow rows
 WAITING = 3  # times the units in flight, in blocks that wait for their slowest row
-USUAL_ROW = 13 * 3 * 448**2  # bytes of 12 tiles and a thumbnail
 
 
 @dataclass(frozen=True)

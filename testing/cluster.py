@@ -35,11 +35,6 @@ def wait_for(what: str, condition, seconds: float = 600) -> None:
         time.sleep(0.2)
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:
     return s3fs.S3FileSystem(
         key=environment["AWS_ACCESS_KEY_ID"],

@@ -72,7 +72,7 @@ class PartsChaos(Chaos):
         self, *others: Any, command: list[str], shards: int, log: Path, **more: Any
     ) -> None:
         super().__init__(*others, **more)
-        self._command, self._shards, self._log = command, shards, log
+        self._command, self._log = command, log
         # each part fetches as many images at once
         self._late_s = min(self._late_s * shards, LATE_S)
         self.kinds = {

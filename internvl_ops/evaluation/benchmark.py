@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from internvl_ops.evaluation.releases import Release, release_of
+from internvl_ops.evaluation.releases import Release
 
 if TYPE_CHECKING:
     from internvl_ops.evaluation.page_truths import PageRule
@@ -178,10 +178,6 @@ class Benchmark:
     def with_subtitles(self) -> Benchmark:
         """The variant that shows subtitles."""
         return replace(self, **self.subtitles)
-
-    def for_model(self, model: str) -> Benchmark:
-        """The benchmark with the settings used for a checkpoint, selected by its name or path."""
-        return self.for_release(release_of(model))
 
     def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float | None], Figures]:
         """The score of each sample, None if it counts in no figure, and the figures of all

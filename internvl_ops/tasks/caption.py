@@ -3,7 +3,7 @@ NoCaps); the detailed prompts come from the samples in the model cards."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 
@@ -12,7 +12,6 @@ from internvl_ops.tasks.conversation import Answered
 
 Style = Literal["short", "detailed", "dense"]
 
-STYLES: tuple[Style, ...] = get_args(Style)
 CAPTION_MAX_NEW_TOKENS: dict[str, int] = {"short": 30, "detailed": 512, "dense": 1024}
 CAPTION_PROMPTS: dict[tuple[str, str, str], str] = {
     ("image", "short", "en"): "Provide a one-sentence caption for the provided image.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 
@@ -19,7 +19,6 @@ Judge = Literal["quality", "repetition", "agreement"]
 Domain = Literal["general", "ocr", "chart", "mathematics", "reasoning"]
 Reason = Literal["none", "before", "after"]
 
-JUDGES: tuple[Judge, ...] = get_args(Judge)
 SCALE = tuple(str(number) for number in range(11))
 NUMBER_TOKENS, REASON_TOKENS = 8, 160
 OUTSIDE = 0.01  # share of the probability outside the scale from which a result has a note

@@ -4,7 +4,7 @@ misses small text with fewer (OpenGVLab/InternVL#1137)."""
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 
@@ -23,7 +23,6 @@ from internvl_ops.tasks.outcomes import ParseAnswer
 OcrFormat = Literal["text", "markdown", "html", "boxes", "json"]
 
 BLOCK_FORMATS = ("markdown", "html", "json")
-OCR_FORMATS: tuple[str, ...] = get_args(OcrFormat)
 # with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
 OCR_MAX_NEW_TOKENS = 1536
 OCR_PROMPTS: dict[tuple[str, str], str] = {

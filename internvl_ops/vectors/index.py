@@ -22,7 +22,6 @@ class Index:
 
     def __init__(self, size: int, usearch: Any) -> None:
         self._index = usearch.Index(ndim=size, metric="cos", dtype="f16")
-        self._usearch = usearch
 
     def __len__(self) -> int:
         return len(self._index)

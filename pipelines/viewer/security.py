@@ -42,7 +42,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
-        self._app, self._token, self._port = app, token, port
+        self._app, self._token = app, token
         self._hosts = {f"{host}:{port}" for host in HOSTS}
         # Browsers send cookies to every port of a host, so the name keeps two viewers apart.
         self._cookie = f"internvl_view_{port}"

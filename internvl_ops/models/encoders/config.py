@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.media.fits import Fit
@@ -15,7 +15,6 @@ from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.checkpoints.places import Place, Placed, place_of
 
 Pooling = Literal["class", "mean", "last", "projected", "c", "g", "none", "server"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 Layout = Literal["chat", "native_chat", "vision", "dual", "text", "served"]
 
 
