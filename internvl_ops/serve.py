@@ -1,17 +1,19 @@
-"""`vllm serve` for an InternVL checkpoint, with this project's tiling and the family's own
-conversation template.
+"""`vllm serve` for an InternVL checkpoint, with this project's tiling and the
+family's own conversation template.
 
-    internvl-batch serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
+    internvl-batch serve OpenGVLab/InternVL2_5-8B --port 8000 \\
+        --tensor-parallel-size 2
 
-The server listens on this machine only. To serve other machines, add --host 0.0.0.0 and --api-key
-KEY (or set VLLM_API_KEY): anyone with the key may use the server. It fetches no images from URLs.
-Send images as data: URLs, as this project's engine does, or allow hosts with
---allowed-media-domains HOST.
+The server listens on this machine only. To serve other machines, add
+--host 0.0.0.0 and --api-key KEY (or set VLLM_API_KEY): anyone with the key may
+use the server. It fetches no images from URLs. Send images as data: URLs, as
+this project's engine does, or allow hosts with --allowed-media-domains HOST.
 
-Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision
-is needed and no code that comes with the checkpoint runs. A prompt and its answer may have the
-context that the checkpoint was trained for; `--max-model-len` sets another. What it serves is what
-`--engine openai` asks, and any other OpenAI client.
+Everything after the model is an option of `vllm serve`; see
+`vllm serve --help=all`. No torchvision is needed and no code that comes with
+the checkpoint runs. A prompt and its answer may together have the context that
+the checkpoint was trained for; `--max-model-len` sets another. Jobs ask such a
+server with `--engine openai`, and so can any other OpenAI client.
 """
 
 from __future__ import annotations

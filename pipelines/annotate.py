@@ -126,7 +126,7 @@ def annotate(
         )
         if shard is not None:
             forget_parts(output, shard.of, shard.part)
-        with cluster.session(options):
+        with cluster.session(options), contextlib.ExitStack() as ends:
             rows, nodes = rows_of(options, plan), cluster.nodes()
             workers = cluster.plan_workers(options, checkpoint, rows, nodes)
             record.earlier_pace = earlier_pace(output)
@@ -148,7 +148,7 @@ def annotate(
                 wanted=again.wanted if again else None,
                 again=again is not None and again.in_place,
             )
-            ledger = start_ledger(load)
+            ledger = ends.enter_context(contextlib.closing(start_ledger(load)))
             columns = columns_of(output, options, plan, task, overwrite.old)
             made_of = (options, task, plan, checkpoint, workers, ledger, columns)
             graph = Graph(*made_of, held=held, job=record.run_id)

@@ -90,5 +90,5 @@ def check_ray_job(options: Any) -> None:
         raise ConfigurationError(
             f"--{name.replace('_', '-')} {value}: a job of `ray job submit` runs in a temporary"
             f" folder of the head node, so that this would be {os.path.abspath(value)}. Give an"
-            " absolute path that every node sees, or an s3:// URI."
+            " absolute path that every node sees, or a URI of a store, such as s3://."
         )

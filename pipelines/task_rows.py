@@ -31,7 +31,8 @@ TASK_ROWS = (
     TaskRow(
         "caption",
         "Caption images, pages and videos.",
-        "Captions every image of a dataset with an InternVL checkpoint and writes Parquet.",
+        "Captions every image, page or video of a dataset with an InternVL checkpoint and writes"
+        " Parquet.",
         ("--input s3://bucket/manifest.parquet", "--output s3://bucket/captions", MODEL),
     ),
     TaskRow(

@@ -195,6 +195,16 @@ def has_buckets(name: str) -> bool:
     return scheme is not None and scheme.lists and scheme is not LOCAL
 
 
+def stores_in_words(*, written: bool = False) -> str:
+    """The stores by the beginnings of their URIs, for the descriptions of options.
+
+    Args:
+        written: Whether to leave out those that keep no output.
+    """
+    kept = [one for one in SCHEMES.values() if one.lists and one is not LOCAL]
+    return ", ".join(one.example for one in kept if one.written or not written)
+
+
 def written_places() -> str:
     """Places for an output, for messages."""
     kept = [

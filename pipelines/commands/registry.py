@@ -309,8 +309,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "schema",
             "Print the JSON schema of a command's --config file.",
-            "Print the JSON schema of a command's --config file, by which editors complete and"
-            " check it.",
+            "Print the JSON schema of a command's --config file. Editors complete and check the"
+            " file by it.",
             run="pipelines.commands.schema:main",
         ),
         Command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,12 @@ def main(program: str, argv: Sequence[str]) -> int:
     """Prints the schema of the command that the argument names."""
     names = with_config()
     if not argv or argv[0] in ("-h", "--help"):
-        said = f"{COMMANDS['schema'].description}\n\n{program} COMMAND > COMMAND.schema.json"
-        show(f"{said}\n\nCOMMAND is one of {', '.join(names)}.")
+        said = (
+            COMMANDS["schema"].description,
+            f"{program} COMMAND > COMMAND.schema.json",
+            f"COMMAND is one of {', '.join(names)}.",
+        )
+        show("\n\n".join(textwrap.fill(part, 79) for part in said))
         return 0 if argv else 2
     if len(argv) > 1:
         exit_with(ConfigurationError(f"{' '.join(argv)}: give the name of one command alone."))

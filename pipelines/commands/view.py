@@ -32,7 +32,7 @@ class ViewOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     outputs: tuple[str, ...] = Field(
-        description="Outputs of jobs: local folders or s3:// URIs.", min_length=1
+        description="Outputs of jobs: local folders or URIs of stores.", min_length=1
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="Port on 127.0.0.1. Default: a free one."

@@ -38,10 +38,10 @@ class ExportInputOptions(BaseModel):
     )
     media_root: str | None = Field(None, description="What relative media paths are relative to. "
         "Default: the folder of the input that the runs read.")  # fmt: skip
-    while_running: bool = Field(False, description="Export what is there although a run is still "
-        "writing; without it such an output is refused.")  # fmt: skip
-    allow: tuple[str, ...] = Field((), description="URI prefix that media may be read from besides "
-        "the folder or bucket of the input and public http(s) addresses. Repeat for "
+    while_running: bool = Field(False, description="Export what is there, even while a run is "
+        "still writing. By default, such an output is refused.")  # fmt: skip
+    allow: tuple[str, ...] = Field((), description="Also allow media with this URI prefix. The "
+        "folder or bucket of the input and public http(s) addresses are always allowed. Repeat for "
         "more.")  # fmt: skip
     http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, "
         "as for the jobs. Never shown. Repeat for more.")  # fmt: skip
@@ -49,18 +49,18 @@ class ExportInputOptions(BaseModel):
         False, description="Read media from S3 without credentials, as public buckets allow."
     )
     max_bytes: Annotated[int, Field(ge=1)] = Field(
-        100_000_000, description="Largest file fetched, in bytes."
+        100_000_000, description="Largest file to fetch, in bytes."
     )
     fetch_timeout: Annotated[int, Field(ge=1)] = Field(
-        60, description="Seconds one fetch may take."
+        60, description="Time limit for one fetch, in seconds."
     )
 
 
 class ExportOutputOptions(BaseModel):
     """Output"""
 
-    output: str = Field(description="Where the export goes: a local path or s3:// URI; an empty "
-        "folder, or an earlier export.")  # fmt: skip
+    output: str = Field(description="Where to write the export: a local path or the URI of a "
+        "store; an empty folder, or an earlier export.")  # fmt: skip
     to: FormName = Field(description="Form of the export; docs/exports.md says what each writes.")
     split: str | None = Field(None, description="Splits and their shares, such as "
         "train=0.9,val=0.1. A row's split follows from its id, and stays the same as the output "
@@ -82,7 +82,9 @@ class ExportOutputOptions(BaseModel):
     catalog: str | None = Field(None, description="With --to iceberg: a catalog of pyiceberg's "
         "configuration and the table in it, NAME:NAMESPACE.TABLE. Default: no "
         "catalog.")  # fmt: skip
-    private: bool = Field(False, description="Make that dataset a private one, if it is new.")
+    private: bool = Field(
+        False, description="With --push-to-hub: make the dataset private, if it is new."
+    )
     overwrite: bool = Field(
         False, description="Replace an earlier export that has another form or other options."
     )

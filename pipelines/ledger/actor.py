@@ -38,7 +38,7 @@ class LedgerActor(Ledger):
 
 
 def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
-    """Starts the ledger of a run on the driver's node; it takes no CPU.
+    """Starts the ledger of a run on the driver's node; it takes no CPU. Close it with the run.
 
     Args:
         load: Books the units of earlier runs; called once, in the actor.
@@ -48,10 +48,15 @@ def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(actor_in_own_folder(LedgerActor))
-    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(load)
-    if problem := ray.get(ledger.problem.remote()):
-        raise ConfigurationError(problem)
-    return RemoteLedger(ledger)
+    started = actor.options(num_cpus=0, scheduling_strategy=here).remote(load)
+    ledger = RemoteLedger(started)
+    try:
+        if problem := ray.get(started.problem.remote()):
+            raise ConfigurationError(problem)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
 
 
 class RemoteLedger:
@@ -104,6 +109,12 @@ class RemoteLedger:
 
     def rows_read(self) -> tuple[RowSum, RowSum]:
         return ray.get(self._actor.rows_read.remote())
+
+    def close(self) -> None:
+        """Ends the actor: the graph of the run still refers to it, so that it would stay as long as
+        a session that goes on."""
+        with contextlib.suppress(Exception):  # where Ray is gone already, so is the actor
+            ray.kill(self._actor)
 
     def take_events(self) -> None:
         """From now on sends the events of this worker to the ledger, without waiting for them to

@@ -59,9 +59,9 @@ class EvaluateOptions(BaseModel):
     tile_share: Literal["training", "evaluation"] = Field("training", description="How several "
         "images of a row share --max-tiles. training: it is divided among them. evaluation: each "
         "has as many, up to 64 together, as in VLMEvalKit. Default: the benchmark's.")  # fmt: skip
-    judge_url: str | None = Field(None, description="OpenAI-compatible endpoint, up to and with "
-        "/v1, of the model that rates or reads the answers of mmvet, mathvista and mmbench_video. "
-        "The key is taken from OPENAI_API_KEY.")  # fmt: skip
+    judge_url: str | None = Field(None, description="OpenAI-compatible endpoint, up to and "
+        "including /v1, of the model that rates or reads the answers of mmvet, mathvista and "
+        "mmbench_video. The key is taken from OPENAI_API_KEY.")  # fmt: skip
     judge_model: str | None = Field(None, description="Name of the model at --judge-url. Default: "
         "the only one that it serves.")  # fmt: skip
     frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video to "

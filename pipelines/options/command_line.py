@@ -344,7 +344,8 @@ def _default(field: Any, annotation: Any) -> str:
         return ""
     if annotation is bool:
         return " (default: on)" if field.default else ""
-    return f" (default: {field.default})"
+    several = isinstance(field.default, tuple)
+    return f" (default: {', '.join(field.default) if several else field.default})"
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pydantic import (
 
 from internvl_ops.errors import KINDS
 from internvl_ops.stores.base import Settings
+from internvl_ops.stores.schemes import stores_in_words
 from pipelines.options.again_options import AgainOptions
 from pipelines.options.media_options import MediaOptions
 from pipelines.options.numbers import (
@@ -71,7 +72,7 @@ class InputOptions(BaseModel):
     """Input"""
 
     input: str = Field(description="Manifest, directory or glob: a local path, or a URI of a store "
-        "(s3://, gs://, az://, oss://, hf://, https://).")  # fmt: skip
+        f"({stores_in_words()}, https://).")  # fmt: skip
     input_format: InputFormat = Field(
         "auto", description="Format of the input; auto detects it from suffix or log."
     )
@@ -109,7 +110,7 @@ class InputOptions(BaseModel):
         "credentials, as public buckets allow. The output is still written with "
         "credentials.")  # fmt: skip
     s3_requester_pays: bool = Field(False, description="Pay for the requests that read the input "
-        "and its media from S3, as buckets want whose owner does not pay.")  # fmt: skip
+        "and its media from S3, as requester-pays buckets require.")  # fmt: skip
 
     @property
     def store_settings(self) -> Settings:
@@ -121,7 +122,7 @@ class OutputOptions(BaseModel):
     """Output"""
 
     output: str = Field(description="Directory for results/, errors/ and _runs/: a local path, or "
-        "a URI of a store that keeps files (s3://, gs://, az://, oss://).")  # fmt: skip
+        f"a URI of a store that keeps files ({stores_in_words(written=True)}).")  # fmt: skip
     overwrite: bool = Field(False, description="Process everything again, and remove the results "
         "of earlier runs once the new ones are complete. By default, a run resumes.")  # fmt: skip
     refresh: Literal["none", "changed"] = Field("none", description="changed: process finished "
@@ -155,9 +156,9 @@ class OutputOptions(BaseModel):
     level_headings: bool = Field(
         False, description="In documents/, give numbered headings the levels of their numbers."
     )
-    shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many "
-        "parts at once on this cluster, each with a driver, a ledger and engines of its own, where "
-        "one driver is the limit.")  # fmt: skip
+    shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as this many "
+        "parts at once on this cluster, each with its own driver, ledger and engines, where one "
+        "driver cannot keep up.")  # fmt: skip
     shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: "
         "the rows whose ids fall to it. Parts may run at any time and place, also at once on one "
         "output. The last one to end proves that they add up.")  # fmt: skip
@@ -174,7 +175,7 @@ class ModelOptions(BaseModel):
     """Model"""
 
     model: str = Field(description="InternVL checkpoint: a local directory, a directory in a "
-        "store (s3://, gs://, az://, oss://, hf://), or a Hugging Face name. With --engine openai: "
+        f"store ({stores_in_words()}), or a Hugging Face name. With --engine openai: "
         "the server's name for the model.")  # fmt: skip
     revision: str | None = Field(None, description="Branch, tag or commit of a checkpoint on the "
         "Hugging Face Hub. Default: main.")  # fmt: skip
@@ -210,7 +211,7 @@ class PromptOptions(BaseModel):
     )
     think: bool = Field(False, description="Let the model think before it answers: ask with the "
         "system message that makes InternVL3.5 think, and put the thoughts into the column "
-        "thought, out of answers, letters and boxes. --max-new-tokens is then 8,192 by default. "
+        "thought, apart from the answer. --max-new-tokens is then 8,192 by default. "
         "Its model card recommends --temperature 0.6.")  # fmt: skip
     max_new_tokens: NewTokens | None = Field(None, description="Maximum number of tokens in an "
         "answer. Default: the task's.")  # fmt: skip
@@ -220,11 +221,11 @@ class PromptOptions(BaseModel):
         "temperature, top_p, top_k, repetition_penalty and seed.")  # fmt: skip
     top_p: TopP = Field(1.0, description="Nucleus sampling: draw from the most likely tokens that "
         "have this total probability. Applies above temperature 0.")  # fmt: skip
-    top_k: TopK = Field(0, description="Draw from so many of the most likely tokens; 0 draws from "
-        "all. Applies above temperature 0.")  # fmt: skip
+    top_k: TopK = Field(0, description="Draw from this many of the most likely tokens; 0 draws "
+        "from all. Applies above temperature 0.")  # fmt: skip
     min_new_tokens: int = Field(0, ge=0, lt=2**31, description="Minimum number of tokens in an "
-        "answer, unless --max-new-tokens is less. Answers of a form, such as JSON, end where it "
-        "ends. Of servers, only vLLM's receive it.")  # fmt: skip
+        "answer, unless --max-new-tokens is less. Answers with a fixed form, such as JSON, end "
+        "where the form ends. Of servers, only vLLM's receive it.")  # fmt: skip
     repetition_penalty: RepetitionPenalty = Field(1.0, description="Penalty for tokens that "
         "already occurred; 1 is none.")  # fmt: skip
     seed: Seed = Field(0, description="Seed for sampling. Applies above temperature 0.")
@@ -273,7 +274,7 @@ class ClusterOptions(BaseModel):
     prepare_actors: Places | None = Field(None, description="CPU actors that fetch, decode and "
         "tile. Default: the cluster's CPUs minus one per engine.")  # fmt: skip
     in_flight: Places | None = Field(None, description="Units that an engine holds at once, "
-        "running and queued. Default: 512 on a GPU, 32 on CPUs.")  # fmt: skip
+        "running and queued. Default: 512 on a GPU, 32 on CPUs, 64 for a server.")  # fmt: skip
     rows_per_block: Places | None = Field(None, description="Units that travel together in one "
         "block. Default: as many as fit 64 MiB of tiles, at most 8; up to 64 small ones, such as "
         "questions without images, in a long run; 1 if a row may have several files.")  # fmt: skip

@@ -67,8 +67,8 @@ class MediaOptions(BaseModel):
         "page is a unit, id#page=n. Default: all.")  # fmt: skip
     text_layer: Literal["ignore", "compare", "prefer", "prompt"] = Field("ignore", description=
         "What to do with the "
-        "text that a PDF stores for a page. compare: tell how answers differ from it, and flag "
-        "what looks invented or omitted. prefer: take it for the answer where it is beyond doubt, "
+        "text that a PDF stores for a page. compare: report how answers differ from it, and flag "
+        "what looks invented or omitted. prefer: use it as the answer where it is beyond doubt, "
         "with the finish_reason text_layer, and ask about the other pages; compare those. prompt: "
         "write its lines and their places into the question, and compare.")  # fmt: skip
     dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution at which to "

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import Task, several
+from internvl_ops.tasks.judged_texts import TEXT_COLUMNS
 from pipelines.options.job_options import JobOptions, tiles
 from pipelines.options.own_tasks import find_task, split_names
 from pipelines.options.rules import refuse
@@ -35,6 +36,9 @@ class AnnotateOptions(EveryTask):
             "module:object for a task of your own."
         ),
     )
+    text_column: str | None = Field(None, description="Column with the text that the task score "
+        f"judges, or that classify labels. Default: of score the first of {', '.join(TEXT_COLUMNS)}"
+        "; of classify none, the pictures alone.")  # fmt: skip
 
 
 def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:

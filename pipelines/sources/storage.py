@@ -52,7 +52,9 @@ def check_scheme(option: str, uri: str) -> str:
         ConfigurationError: No store has its scheme, or it names no bucket.
     """
     if not uri:
-        raise ConfigurationError(f"{option} is empty; give a local path or an s3:// URI.")
+        raise ConfigurationError(
+            f"{option} is empty; give a local path or a URI of a store, such as s3://bucket/folder."
+        )
     if _FILE.match(uri):
         uri = _path_of(uri)
     match = SCHEME.match(uri)

@@ -20,6 +20,7 @@ import ray
 from ray.data import DataContext, Dataset
 
 import internvl_batch
+from testing.cluster import wait_for
 
 ROOT = Path(__file__).parents[2]
 NANO = str(ROOT / "examples/nano/checkpoint")
@@ -152,6 +153,25 @@ def test_a_run_to_a_folder_uses_the_session_and_keeps_it(ray_session: str, tmp_p
     assert Path(result.report_path).is_file()
     assert ray.get_runtime_context().get_node_id() == ray_session
     assert state() == before
+
+
+def actors() -> set[str]:
+    """Classes of the actors that are alive or about to be, without those of Ray itself."""
+    found = ray._private.state.actors().values()
+    return {one["ActorClassName"] for one in found if one["State"] != "DEAD" and not one["Name"]}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_leaves_no_actor_in_the_session(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text(f'{{"image": "{IMAGES[0]}"}}')
+    given = {"model": NANO, "engine": "transformers", "max_tiles": 1, "allow": str(IMAGES[0])}
+    internvl_batch.caption(tmp_path / "one.jsonl", tmp_path / "out", **given)
+    wait_for("the actors of a run that is done have ended", lambda: actors() == set(), 60)
+    with pytest.raises(internvl_batch.RunFailed):
+        internvl_batch.caption(
+            tmp_path / "one.jsonl", tmp_path / "failed", **given, engine_args={"no_such": 1}
+        )
+    wait_for("the actors of a run that failed have ended", lambda: actors() == set(), 60)
 
 
 def test_another_cluster_than_that_of_the_session_is_refused(

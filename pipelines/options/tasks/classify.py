@@ -32,7 +32,7 @@ class ClassifyOptions(BaseModel):
         "the figures at the end, and for --calibrate.")  # fmt: skip
     text_column: str | None = Field(None, description="Column with a text to label, with the "
         "pictures if there are any. Default: the pictures alone.")  # fmt: skip
-    pictures: bool = Field(True, description="Show the row's pictures to the judge.")
+    pictures: bool = Field(True, description="Show the row's pictures to the model.")
 
 
 def make_classify(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:

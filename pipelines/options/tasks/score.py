@@ -32,7 +32,7 @@ class ScoreOptions(BaseModel):
     text_column: str | None = Field(None, description="Column with the text to judge, or with a "
         "conversation. "
         f"Default: the first of {', '.join(TEXT_COLUMNS)}.")  # fmt: skip
-    pictures: bool = Field(True, description="Show the row's pictures to the judge.")
+    pictures: bool = Field(True, description="Show the row's pictures to the model.")
 
 
 def make_score(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
