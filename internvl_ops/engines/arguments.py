@@ -12,6 +12,12 @@ from pathlib import Path
 
 from internvl_ops.errors import ConfigurationError, keyword
 
+# Where the arguments are described, of engines with too many to name.
+_LISTED = {
+    "vllm": "vLLM's documentation of EngineArgs lists them.",
+    "transformers": "They are those of transformers' from_pretrained.",
+}
+
 
 def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> None:
     """Refuses names that the engine does not have.
@@ -32,7 +38,7 @@ def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> No
         mend = (
             f" Did you mean {close[0]!r}?"
             if close
-            else few or " vLLM's documentation of EngineArgs lists them."
+            else few or f" {_LISTED.get(engine, '')}".rstrip()
         )
         said = f"{keyword('engine_args')}: {name!r} is no argument of {keyword('engine', engine)}"
         raise ConfigurationError(f"{said}.{mend}")

@@ -169,7 +169,10 @@ def test_a_run_leaves_no_actor_in_the_session(tmp_path: Path) -> None:
     wait_for("the actors of a run that is done have ended", lambda: actors() == set(), 60)
     with pytest.raises(internvl_batch.RunFailed):
         internvl_batch.caption(
-            tmp_path / "one.jsonl", tmp_path / "failed", **given, engine_args={"no_such": 1}
+            tmp_path / "one.jsonl",
+            tmp_path / "failed",
+            **given,
+            engine_args={"dtype": "no such type"},
         )
     wait_for("the actors of a run that failed have ended", lambda: actors() == set(), 60)
 

@@ -281,3 +281,6 @@ def test_names_of_engine_arguments(engine, names):
     check_names(engine, known, known)
     with pytest.raises(ConfigurationError, match=rf"`engine`={engine}\. Did you mean 'revision'"):
         check_names(engine, ["revison"], known)
+    described = {"vllm": "EngineArgs", "transformers": "from_pretrained"}[engine]
+    with pytest.raises(ConfigurationError, match=described):
+        check_names(engine, ["qqqqq"], known)
