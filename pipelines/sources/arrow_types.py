@@ -13,7 +13,6 @@ import datetime
 import functools
 import json
 import math
-import re
 import uuid
 import zoneinfo
 from decimal import Decimal
@@ -25,7 +24,6 @@ import pyarrow.compute as pc
 
 _DEEPEST = 16  # levels of lists and structs; Parquet readers fail somewhere beyond 30
 _t = pa.types
-_OFFSET = re.compile(r"[+-]\d\d:\d\d")
 _UNITS = ("s", "ms", "us", "ns")
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 # Days since 1970, one less at both ends, so that the time in any zone is within the years that
@@ -91,10 +89,10 @@ _PLAIN = [
 
 @functools.cache
 def _zone(name: str | None) -> str | None:
-    """A time zone that readers know. The moments stay the same: the zone only says how they are
-    shown."""
-    if name is None or _OFFSET.fullmatch(name):
-        return name
+    """A time zone that readers know; Polars knows no offset (``+05:30``). The moments stay the
+    same: the zone only says how they are shown."""
+    if name is None:
+        return None
     try:
         return zoneinfo.ZoneInfo(name).key
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
