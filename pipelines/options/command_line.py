@@ -32,6 +32,7 @@ MODES = {
         "Estimate GPU hours, price and CPU cores for the whole input from a sample; start nothing."
     ),
 }
+_FLAGS_ALONE = ("dry_run", "estimate", "config", "help", "version")
 # A price is also for the record of a run.
 _FOR_ESTIMATE = frozenset(EstimateOptions.model_fields) - {"price_per_gpu_hour"}
 
@@ -363,6 +364,8 @@ def _say(cls: type[BaseModel], detail: Any) -> str:
         return str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{flag(name)} is required: {cls.model_fields[name].description}"
+    if detail["type"] == "extra_forbidden" and name in _FLAGS_ALONE:
+        return f"{flag(name)} is a flag of the command line alone. Leave it out of the file."
     if detail["type"] == "extra_forbidden":
         names = [field for field in cls.model_fields if field not in _left_out(cls)]
         hint = whose_option(flag(name), names) or nearest(

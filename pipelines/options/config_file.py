@@ -23,7 +23,7 @@ from pipelines.options.yaml_nodes import check_nodes, json_value, pairs_of
 PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url",
                           "lora", "json_schema", "annotations", "subtitles", "drawings",
                           "ray_address"})  # fmt: skip
-_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
+_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)(?:\}|$)|([A-Za-z_]\w*))")
 _HOME = re.compile(r"^([\w.-]+=)?(~[^/\s]*)(?=/|$)")  # --lora also takes NAME=PATH
 
 
@@ -143,6 +143,11 @@ def _variables(name: str, text: str) -> str:
         return text  # the schema itself, with its $ref
 
     def replace(found: re.Match[str]) -> str:
+        if found[1] is not None and not found[0].endswith("}"):
+            raise ConfigurationError(
+                f"--config: {name.replace('_', '-')}: {text}: the brace is not closed. Close it, or"
+                " write $$ for a dollar sign."
+            )
         variable = found[1] if found[1] is not None else found[2]
         if variable is None:
             return "$"

@@ -56,6 +56,7 @@ def check_options(options: Any) -> None:
             ("trust_remote_code",),
             "the server runs the model; leave it out with --engine openai",
         )
+        refuse(options, ("revision",), "the server has the checkpoint")
         refuse(options, ("tiling",), "the server cuts images into tiles")
         refuse(options, ("jpeg_scaling",), "the server gets images in full")
         refuse(
@@ -246,6 +247,14 @@ def check_outcome(options: Any, task: Task) -> None:
     Raises:
         ConfigurationError: Naming the option.
     """
+    if task.outcome.generated and options.min_new_tokens > task.max_new_tokens:
+        most = f"the {task.max_new_tokens} tokens that an answer of {task.name} may have"
+        if options.max_new_tokens is not None:
+            most = f"--max-new-tokens {options.max_new_tokens}"
+        raise ConfigurationError(
+            f"--min-new-tokens {options.min_new_tokens} is above {most}. Lower one or raise the"
+            " other."
+        )
     if not task.outcome.generated:
         refuse(
             options,

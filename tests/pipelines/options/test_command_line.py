@@ -10,7 +10,7 @@ from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.commands.registry import COMMANDS
 from pipelines.options.command_line import build_options, groups, parse_options
 from pipelines.options.job_options import JobOptions
-from pipelines.options.rules import check_options
+from pipelines.options.rules import check_options, check_outcome
 from pipelines.ray_address import check_address, check_listening, check_ray_job
 
 NEEDED = ["--input", "in.jsonl", "--output", "out", "--model", "m"]
@@ -84,6 +84,21 @@ def test_texts_without_a_sign_are_refused(given, name):
     options = JobOptions(input="in.jsonl", output="out", model="m", **given)
     with pytest.raises(ConfigurationError, match=f"--{name} is empty"):
         check_options(options)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"min_new_tokens": 500, "max_new_tokens": 100}, "--max-new-tokens 100"),
+        ({"min_new_tokens": 100_000}, "tokens that an answer of caption may have"),
+    ],
+)
+def test_an_answer_cannot_be_longer_at_least_than_at_most(given, said):
+    cls = COMMANDS["caption"].options_class()
+    options = build_options(cls, {"input": "i", "output": "o", "model": "m", **given})
+    with pytest.raises(ConfigurationError, match="is above") as error:
+        check_outcome(options, options.make_task("image", []))
+    assert said in str(error.value)
 
 
 @pytest.mark.parametrize("mode", ["dry-run", "estimate"])
@@ -221,6 +236,7 @@ def test_what_was_meant_is_said(capsys, argv, said):
         ({"retries": 0, "retry_cut": False}, "--no-retry-cut has no effect"),
         ({"autoscaling": True}, "--autoscaling"),
         ({"engine": "openai", "trust_remote_code": True}, "--trust-remote-code has no effect"),
+        ({"engine": "openai", "revision": "main"}, "--revision main has no effect"),
     ],
 )
 def test_options_that_contradict_each_other_or_do_nothing_are_refused(given, said):

@@ -109,6 +109,9 @@ def test_home_and_variables_in_paths(
     ("text", "said"),
     [
         ("media-root: ${NOT_SET}/x", ["NOT_SET is not set", "media-root", "$$"]),
+        ("media-root: /x/${DATA", ["media-root", "brace is not closed", "$$"]),
+        ("dry-run: true", ["--dry-run is a flag of the command line alone"]),
+        ("config: other.yaml", ["--config is a flag of the command line alone"]),
         ("max-tiles: 3\nmax-tiles: 4", ["max-tiles is there twice", "line 5"]),
         ("max-tiles: 3\nmax_tiles: 4", ["max_tiles is there twice"]),
         ("engine-args: {a: 1, a: 2}", ["a is there twice", "line 4"]),
