@@ -109,9 +109,9 @@ bench-memory: setup
 	@$(PY) -m benchmarks.bench_memory
 
 # nano-InternVL on sets drawn in the formats of RefCOCO and DocVQA, by jobs/evaluate_model.py and in plain torch.
-.PHONY: bench-documents
-bench-documents: setup
-	@$(PY) -m benchmarks.bench_documents
+.PHONY: bench-text-layers
+bench-text-layers: setup
+	@$(PY) -m benchmarks.bench_text_layers
 
 .PHONY: bench-evaluation
 bench-evaluation: setup

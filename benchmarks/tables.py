@@ -30,7 +30,7 @@ SECTIONS = {
     "media": "Images (`make bench-media`)",
     "video": "Videos (`make bench-media`)",
     "document": "Documents (`make bench-media`)",
-    "documents": "Text layers of PDFs (`make bench-documents`)",
+    "text_layers": "Text layers of PDFs (`make bench-text-layers`)",
     "embed": "Vectors (`make bench-embed`)",
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
     "repetition": "Answers that repeat themselves (`make bench-repetition`)",

@@ -8,7 +8,7 @@ with an omission, one with neither; all have other line ends, Markdown and some 
 The rival of `compare` flags pages by their similarity with the layer, with the limit that gives as
 many false alarms as allowed. The rival of `prefer` takes PDFium's text of every page that has any.
 
-    python -m benchmarks.bench_documents
+    python -m benchmarks.bench_text_layers
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def main() -> int:
     records = [*comparing(pages), prefer(pages)]
     for one in records:
         print(json.dumps(one), flush=True)
-    (RESULTS / "documents.json").write_text(json.dumps(records, indent=1) + "\n")
+    (RESULTS / "text_layers.json").write_text(json.dumps(records, indent=1) + "\n")
     wrong = [
         one["name"]
         for one in records
