@@ -14,8 +14,8 @@ from internvl_ops.errors import ConfigurationError, keyword
 
 # Where the arguments are described, of engines with too many to name.
 _LISTED = {
-    "vllm": "vLLM's documentation of EngineArgs lists them.",
-    "transformers": "They are those of transformers' from_pretrained.",
+    "vllm": "vLLM's documentation of EngineArgs lists its arguments.",
+    "transformers": "Its arguments are those of transformers' from_pretrained.",
 }
 
 

@@ -75,7 +75,12 @@ def parse_options(
             raise ConfigurationError(
                 f"{flag(idle[0])} is for --estimate alone. Add --estimate, or leave it out."
             )
-        return build_options(cls, {**(read_config(config, cls) if config else {}), **given}), mode
+        values = {**(read_config(config, cls) if config else {}), **given}
+        if positional and positional not in values:
+            field = cls.model_fields[positional]
+            if field.is_required():
+                raise ConfigurationError(f"{positional.upper()} is required: {field.description}")
+        return build_options(cls, values), mode
     except ConfigurationError as error:
         exit_with(error)
 

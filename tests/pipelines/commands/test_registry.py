@@ -57,6 +57,7 @@ def test_the_overview_imports_no_library() -> None:
         ),
         (["schema", "captoin"], "Did you mean caption?"),
         (["completion", "bsh"], "Did you mean bash?"),
+        (["view"], "error: OUTPUTS is required: Outputs of jobs"),
         (["completion", "bash", "zsh"], "the name of one shell alone"),
         (["schema", "caption", "ocr"], "the name of one command alone"),
         (["serve", "--model", "m"], "--model: name the checkpoint first"),
