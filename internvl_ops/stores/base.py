@@ -119,6 +119,10 @@ class Store(ABC):
         """What a user can do about a refusal; empty if there is nothing to say."""
         return ""
 
+    def is_locked(self, error: BaseException) -> bool:
+        """Whether no request can be made until the user sets something, such as credentials."""
+        return False
+
     @abstractmethod
     def kind(self, uri: str) -> EntryKind | None:
         """The kind of entry at the URI; None if there is none."""

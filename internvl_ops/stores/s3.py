@@ -30,6 +30,12 @@ class S3Store(BucketStore):
         refused = isinstance(error, PermissionError) or "credentials" in str(error)
         return s3_config.ANONYMOUS if refused and not self.settings.s3_anonymous else ""
 
+    def is_locked(self, error: BaseException) -> bool:
+        from botocore import exceptions as aws
+
+        unset = aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound
+        return isinstance(error, unset)
+
     def told(self, error: Exception) -> Exception:
         return error  # s3fs has translated it
 

@@ -135,8 +135,8 @@ class OutputFolder:
             ) from None
 
     def check_listable(self, said: str = "") -> None:
-        """Refuses a local path that cannot be a folder: a file, a place below a file, a name that
-        is too long.
+        """Refuses a local path that cannot be a folder (a file, a place below a file, a name that
+        is too long), and a store without credentials, which nobody needs to wait for.
 
         Args:
             said: What the user wrote; ``--output`` and the path by default.
@@ -144,16 +144,15 @@ class OutputFolder:
         Raises:
             ConfigurationError: With the system's own reason.
         """
-        if not self.local:
-            return
+        said = said or f"--output {safe_uri(self.uri):.300}"
         try:
             self.list_names(RESULTS)
-        except OSError as error:
-            if is_permanent(error):
+        except Exception as error:
+            if self.local and isinstance(error, OSError) and is_permanent(error):
                 why = error.strerror or reason(error)
-                raise ConfigurationError(
-                    f"{said or f'--output {safe_uri(self.uri):.300}'}: {why}. Give a folder."
-                ) from None
+                raise ConfigurationError(f"{said}: {why}. Give a folder.") from None
+            if self.store.is_locked(error):
+                raise ConfigurationError(f"{said}: {reason(error)}.") from None
 
     def clear(self, keep: Collection[str] = ()) -> None:
         """Removes the results, errors and documents of every run, except the runs in ``keep``.

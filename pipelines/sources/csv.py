@@ -130,9 +130,10 @@ def _check_form(split: Split, header: list[str], options: SourceOptions) -> None
             f"--input {options.uri}: {split.uri} begins with {line[:80]!r}, which looks like JSON."
             " Give --input-format jsonl, or name the file .jsonl."
         )
+    own = "\t" if suffix_of(split.uri) == ".tsv" else ","
     for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (",", "commas")):
         names = {cell.strip().strip('"') for cell in line.split(sign)}
-        if sign in line and (len(header) == 1 or known & names):
+        if sign != own and sign in line and (len(header) == 1 or known & names):
             raise ConfigurationError(
                 f"--input: header of {split.uri} is {line!r:.200}, which looks separated by {name}."
                 " .csv has commas between its values and .tsv tabs: write or name the file so."

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media import misread
 from internvl_ops.media.kinds import MEDIA_KINDS
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import split_uri
@@ -189,7 +190,9 @@ def check_exists(options: SourceOptions) -> None:
         )
     if kind_of(target) is None:
         near = _neighbours(target) if is_local(target) else []
-        hint = f" Did you mean {near[0]}?" if near else " Look at the path."
+        meant = misread.hint(target).removeprefix(".") if is_local(target) else ""
+        look = f"{meant}." if meant else " Look at the path."
+        hint = f" Did you mean {near[0]}?" if near else look
         raise ConfigurationError(
             f"--input {safe_uri(options.uri)}: {safe_uri(target)} does not exist.{hint}"
         )

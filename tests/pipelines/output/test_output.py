@@ -109,6 +109,18 @@ class TestRefusals:
             output.files("results")
         assert waits == []
 
+    def test_a_store_without_credentials_is_not_waited_for(
+        self, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        with pytest.raises(ConfigurationError, match=r"--output s3://b/o: .*credentials"):
+            OutputFolder("s3://b/o").check_listable()
+        assert waits == []
+
     def test_a_path_that_is_not_there_yet_may_be_one(self, tmp_path: Path) -> None:
         OutputFolder(str(tmp_path / "a" / "b")).check_listable()
 
