@@ -16,7 +16,7 @@ from pipelines.exports.counts import LeftOut
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.pages import PageRenderer
 from pipelines.sources.options import MEDIA_SUFFIXES
-from pipelines.wiring.media import policy_of
+from pipelines.wiring.media import pdf_password, policy_of
 
 _ROWS_AT_ONCE = {"image": 64, "video": 4, "document": 4}  # rows whose media are in memory together
 STRAY = 0.1  # of the sampled URIs may be unreadable without ending the export
@@ -51,6 +51,7 @@ class MediaFetcher:
             self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout
         )
         self._max_bytes, self._timeout_s = options.max_bytes, options.fetch_timeout
+        self.password = pdf_password(options.pdf_password)
         self._pages: PageRenderer | None = None  # started by the first page
 
     def fetched(
@@ -108,7 +109,10 @@ class MediaFetcher:
             return LeftOut("bad_row")
         if self._pages is None:
             self._pages = PageRenderer(
-                self.policy, max_bytes=self._max_bytes, timeout_s=self._timeout_s
+                self.policy,
+                max_bytes=self._max_bytes,
+                timeout_s=self._timeout_s,
+                password=self.password,
             )
         page = self._pages.page(row, uris[0])
         return page if isinstance(page, LeftOut) else [page]

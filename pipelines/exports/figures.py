@@ -63,6 +63,7 @@ class Figures(RecordForm):
             max_bytes=self.options.max_bytes,
             timeout_s=self.options.fetch_timeout,
             kind=self._kind,
+            password=self.fetcher.password,
         )
         try:
             for row in rows:

@@ -178,7 +178,8 @@ def export_files(
     """
     before = target.done() or {}
     key = json_digest([target.address if form.names_place else "", *(part.key for part in parts)])
-    if before.get("key") == key and _is_whole(target, before):
+    again = form.options.overwrite and _unread(before)
+    if before.get("key") == key and _is_whole(target, before) and not again:
         return ExportCounts.from_dict(before)
     _drop_stale(target, parts)
     target.begin({"to": form.options.to, "parts": len(parts)})
@@ -201,7 +202,18 @@ def _kept(
     """The parts of the earlier export whose files are all there, by key."""
     if not form.keeps or not before or not _is_whole(target, before):
         return {}
-    return {part["key"]: part for part in before.get("parts", ())}
+    again = form.options.overwrite
+    return {
+        part["key"]: part
+        for part in before.get("parts", ())
+        if not (again and _unread(part["counts"]))
+    }
+
+
+def _unread(counts: Mapping[str, Any]) -> bool:
+    """Whether rows were left out since their media could not be read, which can be different
+    now."""
+    return any(reason.startswith(("fetch_", "render_")) for reason in counts.get("left_out", ()))
 
 
 def _staged(

@@ -27,6 +27,7 @@ CARD = "README.md"
 PART_BYTES = 256 << 10  # of results whose images make a part; about a thousand rows
 # as `datasets` stores its feature Image
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_PAGE_COLUMNS = ("image", "page_image", "rendered_page")  # the first that results do not have
 _ROWS_AT_ONCE = 64  # whose images are in memory, and make a row group
 _GROUP_BYTES = 256 << 20
 _CATEGORIES = {"caption": "image-to-text", "ocr": "image-to-text",
@@ -48,16 +49,23 @@ class Hf(NumberedForm):
             [field for field in answers.schema if kept is None or field.name in (*kept, "id")]
         )
         self.media = MediaOf(answers)
-        with_image = answers.media_kind == "image" and answers.media in self.schema.names
+        kept_media = answers.media is not None and answers.media in self.schema.names
+        with_image = answers.media_kind == "image" and kept_media
+        # Pages get a column of their own beside the address of their document.
+        self.pages = (
+            answers.media_kind == "document" and kept_media and options.media != "reference"
+        )
         self.image = answers.media if with_image else None
-        self.embeds = with_image and options.media != "reference"
+        if self.pages:
+            self.image = next(n for n in _PAGE_COLUMNS if n not in answers.schema.names)
+        self.embeds = self.image is not None and options.media != "reference"
         self.fetcher = MediaFetcher(options, answers) if self.embeds else None
         if self.embeds:
             self.part_bytes, self.fetches = PART_BYTES, True
 
     @property
     def needs(self) -> tuple[str, ...]:
-        media = ["source_version", "num_tiles", "width", self.answers.media or ""]
+        media = ["source_version", "num_tiles", "width", "page", self.answers.media or ""]
         return (*self.schema.names, *media, *self.splitter.needs)
 
     def check(self) -> None:
@@ -67,7 +75,7 @@ class Hf(NumberedForm):
 
     def check_media(self, rows: Sequence[dict[str, Any]]) -> None:
         if self.fetcher is not None:
-            self.fetcher.check(rows, self.media.uris)
+            self.fetcher.check(rows, self._uris)
 
     def opened(self, file: BinaryIO) -> Any:
         return contextlib.closing(_Writer(file, self.written))
@@ -81,9 +89,12 @@ class Hf(NumberedForm):
         images."""
         if self.image is None:
             return self.schema.remove_metadata()
-        several = pa.types.is_list(self.schema.field(self.image).type)
-        index = self.schema.get_field_index(self.image)
-        schema = self.schema.set(index, pa.field(self.image, pa.list_(IMAGE) if several else IMAGE))
+        several = self._several
+        field = pa.field(self.image, pa.list_(IMAGE) if several else IMAGE)
+        if self.pages:
+            schema = self.schema.append(field)
+        else:
+            schema = self.schema.set(self.schema.get_field_index(self.image), field)
         image = {"_type": "Image"}
         feature = {self.image: {"_type": "Sequence", "feature": image} if several else image}
         return schema.with_metadata({"huggingface": json.dumps({"info": {"features": feature}})})
@@ -116,9 +127,11 @@ class Hf(NumberedForm):
                         self.written.get_field_index(self.image),
                         self.written.field(self.image),
                     )
-                    chosen = chosen.set_column(
-                        index, field, pa.array([images[row] for row in some], field.type)
-                    )
+                    pictures = pa.array([images[row] for row in some], field.type)
+                    if self.pages:
+                        chosen = chosen.append_column(field, pictures)
+                    else:
+                        chosen = chosen.set_column(index, field, pictures)
                 files.of(split).write(chosen.cast(self.written))
 
     def _images(self, table: pa.Table) -> list[Any] | None:
@@ -126,12 +139,9 @@ class Hf(NumberedForm):
         such column."""
         if self.image is None:
             return None
-        several = pa.types.is_list(self.schema.field(self.image).type)
-        columns = [
-            name
-            for name in (self.image, "num_tiles", "width", "source_version")
-            if name in table.column_names
-        ]
+        several = self._several
+        wanted = (self.answers.media, "num_tiles", "width", "page", "source_version")
+        columns = [name for name in wanted if name in table.column_names]
         rows = table.select(list(dict.fromkeys(columns))).to_pylist()
         return [
             media if several or isinstance(media, LeftOut) else next(iter(media), None)
@@ -150,15 +160,28 @@ class Hf(NumberedForm):
                 except LeftOut as left_out:
                     yield left_out
             return
-        for row, media in self.fetcher.fetched(rows, self.media.uris):
+        for row, media in self.fetcher.fetched(rows, self._uris):
             if isinstance(media, LeftOut):
                 yield media
                 continue
-            named = enumerate(zip(media, self.media.uris(row), strict=True))
+            named = enumerate(zip(media, self._uris(row), strict=True))
             yield [
                 {"bytes": data, "path": f"{number}.{suffix_of(data, uri)}"}
                 for number, (data, uri) in named
             ]
+
+    @property
+    def _several(self) -> bool:
+        """Whether a row has a list of images."""
+        return not self.pages and pa.types.is_list(self.schema.field(self.image).type)
+
+    def _uris(self, row: dict[str, Any]) -> list[str]:
+        """What is fetched for a row: nothing for a document that is no page of it."""
+        return [] if self.pages and row.get("page") is None else self.media.uris(row)
+
+    def identity(self) -> dict[str, Any]:
+        """With the column of pages, which earlier versions did not write."""
+        return super().identity() | ({"pages": self.image} if self.pages else {})
 
     def assemble(
         self, target: Target, folder: str, staged: Any, counts: ExportCounts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pipelines.exports.forms import FORMS
 from pipelines.exports.splits import Splitter, parse_ratios
@@ -54,6 +54,14 @@ class ExportInputOptions(BaseModel):
     fetch_timeout: Annotated[int, Field(ge=1)] = Field(
         60, description="Time limit for one fetch, in seconds."
     )
+    pdf_password: SecretStr | None = Field(None, description="Password for encrypted PDFs whose "
+        "pages are rendered again. Default: the environment variable INTERNVL_PDF_PASSWORD, which "
+        "other users of the machine cannot read.")  # fmt: skip
+
+    @field_validator("pdf_password", mode="before")
+    @classmethod
+    def _password_is_text(cls, given: Any) -> Any:
+        return given if given is None or isinstance(given, SecretStr) else SecretStr(str(given))
 
 
 class ExportOutputOptions(BaseModel):
@@ -86,7 +94,9 @@ class ExportOutputOptions(BaseModel):
         False, description="With --push-to-hub: make the dataset private, if it is new."
     )
     overwrite: bool = Field(
-        False, description="Replace an earlier export that has another form or other options."
+        False,
+        description="Replace an earlier export that has another form or other options; try "
+        "again media that could not be read.",
     )
 
     @field_validator("split")
@@ -178,6 +188,7 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
             "s3_anonymous",
             "max_bytes",
             "fetch_timeout",
+            "pdf_password",
             "push_to_hub",
             "private",
         }

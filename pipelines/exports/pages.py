@@ -26,6 +26,7 @@ class PageRenderer:
         policy: Which URIs may be read.
         max_bytes: Maximum size of a document.
         timeout_s: Maximum seconds for a fetch.
+        password: Opens encrypted documents.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class PageRenderer:
         max_bytes: int,
         timeout_s: float,
         kind: Literal["document", "image"] = "document",
+        password: str = "",
     ) -> None:
-        how = DecodeOptions(kind=kind, document=DocumentOptions(dpi=DPI))
+        how = DecodeOptions(kind=kind, document=DocumentOptions(dpi=DPI, password=password))
         limits = ReadLimits(max_bytes=max_bytes, fetch_timeout_s=timeout_s)
         self._reader = MediaReader(policy, how, limits)
 

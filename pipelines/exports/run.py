@@ -152,6 +152,8 @@ def check_effects(options: ExportOptions, form: FilesForm | TableForm) -> None:
             "ray_address",
         )
         refuse(options, fetching, "this export fetches no media")
+    if not form.fetches or form.answers.media_kind != "document":
+        refuse(options, ("pdf_password",), "this export renders no pages of documents")
 
 
 def check_same(options: ExportOptions, target: Target) -> None:

@@ -19,6 +19,8 @@ from pipelines.sources import SourcePlan
 # The media readers import OpenCV, FFmpeg, PDFium and store clients, so a job imports them only
 # after its options are checked.
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from internvl_ops.media.clips import ClipOptions
     from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.preparer import ReadLimits
@@ -216,7 +218,7 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
             dpi=options.dpi,
             max_pixels=options.max_pixels,
             max_pages=options.max_pages,
-            password=_password(options),
+            password=pdf_password(options.pdf_password),
             **tiles,
         ),
         clips=_clips(options),
@@ -228,9 +230,10 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
     )
 
 
-def _password(options: MediaOptions) -> str:
-    if options.pdf_password is not None:
-        return options.pdf_password.get_secret_value()
+def pdf_password(given: SecretStr | None) -> str:
+    """The password for encrypted PDFs: the option's, or else that of the environment."""
+    if given is not None:
+        return given.get_secret_value()
     return os.environ.get("INTERNVL_PDF_PASSWORD", "")
 
 

@@ -15,7 +15,8 @@ from PIL import Image as Pillow
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.tasks import ask, caption
+from internvl_ops.tasks import ask, caption, ocr
+from testing.corpus_documents import Document, make
 from tests.pipelines.exports.outputs import exported, tree, write_output
 
 IMAGE = pa.schema([("image", pa.string())])
@@ -74,6 +75,35 @@ def test_splits_and_columns(tmp_path: Path, media: Path) -> None:
     assert set(found) == {"train", "test"}
     assert found["train"].column_names == ["id", "image", "caption"]
     assert found["train"].num_rows + found["test"].num_rows == 6
+
+
+def test_pages_of_documents_are_images_beside_their_address(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(make(Document(pages=2, size=(360, 720))))
+    given = [
+        {"id": f"a#page={page}", "document": "a.pdf", "page": page, "text": "x", "response": "x"}
+        for page in (1, 2, 3)
+    ]
+    manifest = pa.schema([("document", pa.string())])
+    write_output(
+        tmp_path / "out",
+        ocr(),
+        given,
+        manifest=manifest,
+        kind="document",
+        explodes=True,
+        base=tmp_path,
+    )
+    counts = exported(tmp_path / "out", tmp_path / "hf", "hf")
+    assert (counts.out, counts.left_out) == ({"train": 2}, {"render_bad_row": 1})
+    dataset = opened(tmp_path / "hf", tmp_path, split="train")
+    assert dataset.features["image"] == Image()
+    assert [image.size for image in dataset["image"][:]] == [(1000, 2000)] * 2
+    assert dataset["document"][:] == ["a.pdf", "a.pdf"]
+    assert dataset["page"][:] == [1, 2]
+    assert exported(tmp_path / "out", tmp_path / "as", "hf", media="reference").rows_out == 3
+    addresses = opened(tmp_path / "as", tmp_path, split="train")
+    assert "image" not in addresses.column_names
+    assert exported(tmp_path / "out", tmp_path / "few", "hf", columns="text").rows_out == 3
 
 
 def test_several_images_of_a_row_are_a_list(tmp_path: Path, media: Path) -> None:

@@ -97,6 +97,35 @@ def test_pages_of_documents_are_rendered_again(tmp_path: Path) -> None:
     assert [page["txt"] for page in pages] == [b"text"] * 2
 
 
+def test_pages_of_an_encrypted_document_need_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(make(Document(pages=1, user_password="open-it")))
+    row = {"id": "a#page=1", "document": "a.pdf", "page": 1, "response": "text", "text": "text"}
+    manifest = pa.schema([("document", pa.string())])
+    write_output(
+        tmp_path / "out",
+        ocr(),
+        [row],
+        manifest=manifest,
+        kind="document",
+        explodes=True,
+        base=tmp_path,
+    )
+
+    def export(name: str, **options: Any) -> Any:
+        return exported(tmp_path / "out", tmp_path / name, "webdataset", **options)
+
+    assert export("without").left_out == {"render_unsupported": 1}
+    assert export("without", pdf_password="open-it", overwrite=True).rows_out == 1
+    assert export("wrong", pdf_password="other").left_out == {"render_unsupported": 1}
+    monkeypatch.setenv("INTERNVL_PDF_PASSWORD", "open-it")
+    assert export("environment").rows_out == 1
+    assert [page["txt"] for page in samples(tmp_path / "environment")] == [b"text"]
+    for file in (tmp_path / "without").rglob("*"):
+        assert file.is_dir() or b"open-it" not in file.read_bytes()
+
+
 def test_several_images_and_text_alone(tmp_path: Path, media: Path) -> None:
     said = {"response": "no", "answer": "no", "turns": [{"question": "?", "answer": "no"}]}
     given = [
