@@ -223,6 +223,21 @@ def planted_faults() -> str:
     return "\n".join(rows)
 
 
+def planted_captions() -> str:
+    """What a judge that sees the pictures finds of planted wrong captions."""
+    rows = ["| fault | found | at random |", "|---|---:|---:|"]
+    for one in json.loads((RESULTS / "judge.json").read_text()):
+        by_chance = "" if one["rival"] is None else f"{one['rival']:.0%}"
+        rows.append(f"| {one['name']} | {one['got']} of {one['expected']} | {by_chance} |")
+        taken, sound = one["sound_taken"], one["sound"]
+        precise = one["precision"]
+    rows += [
+        "",
+        f"It takes {taken} of {sound} sound units; {precise:.1%} of what it takes has a fault.",
+    ]
+    return "\n".join(rows)
+
+
 # What stands between two marks of each page.
 BLOCKS = {
     README: {"commands": commands, "highlights": highlights},
@@ -236,7 +251,7 @@ BLOCKS = {
         "coverage": coverage.coverage_markdown,
     },
     DOCS / "metrics.md": {"metrics": metrics_table},
-    DOCS / "quality.md": {"planted": planted_faults},
+    DOCS / "quality.md": {"planted": planted_faults, "captions": planted_captions},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }
 

@@ -3,7 +3,6 @@ are drawn here."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -237,18 +236,23 @@ def pages(folder: Path) -> Path:
             "page": page,
             "text": f"# Page {page}\n\nSome *words* of the page.\n\n{table}\n",
             "text_layer": f"Page {page}\n\nSome words of this page.\n",
-            "blocks": json.dumps(_blocks(page)),
+            "blocks": _blocks(page),
             "width": 595,
             "height": 842,
         }
         for page in (1, 2, 3)
     ]
-    names = ("document", "text_layer", "blocks")
+    names = ("document", "text_layer")
     passthrough = pa.schema([(name, pa.string()) for name in names])
     manifest = folder / "documents.jsonl"
     given = {"kind": "document", "exploded": True}
     write_output(
-        folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given
+        folder / "pages",
+        manifest,
+        ocr(format="json", blocks=True),
+        rows,
+        passthrough=passthrough,
+        **given,
     )
     return folder / "pages"
 
@@ -268,7 +272,9 @@ def _blocks(page: int) -> list[dict[str, Any]]:
             "order": order,
             "text": text,
             "html": table if kind == "table" else None,
-            "box": None if kind == "paragraph" else [60, 100 * order, 400, 100 * order + 80],
+            "box": None
+            if kind == "paragraph"
+            else {"x1": 60, "y1": 100 * order, "x2": 400, "y2": 100 * order + 80},
         }
         for order, (kind, text) in enumerate(kinds, 1)
     ]

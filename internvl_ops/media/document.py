@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pypdfium2 as pdfium
 
 from internvl_ops.errors import UnitError, keyword
@@ -83,10 +82,9 @@ class OpenPage:
     number: int
 
 
-# Gets the page, and a function that makes its pixels, uint8 (height, width, 3), RGB. That takes
-# time, so one who needs none does not ask.
-PageLook = Callable[[OpenPage, Callable[[], np.ndarray]], None]
-_Look = Callable[[Callable[[], np.ndarray]], None]
+# Gets the page, and what is drawn of it: all its pixels as `rgb`, which takes time, or some.
+PageLook = Callable[[OpenPage, DrawnPage], None]
+_Look = Callable[[DrawnPage], None]
 
 
 def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> int:
@@ -280,7 +278,7 @@ def _look_at(
 
 def _look(look: _Look | None, drawn: DrawnPage) -> None:
     if look is not None:
-        look(drawn.rgb)
+        look(drawn)
 
 
 def _into_grid(

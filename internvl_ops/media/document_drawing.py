@@ -9,6 +9,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from internvl_ops.media.blank import sampled
 from internvl_ops.media.planes import Planes, is_mostly_grey
 from internvl_ops.media.workspace import Workspace
 
@@ -28,6 +29,10 @@ class DrawnPage:
         if self._rgb is None:
             self._rgb = cv2.cvtColor(self._stored, cv2.COLOR_BGRA2RGB)
         return self._rgb
+
+    def sampled(self) -> np.ndarray:
+        """Some of its pixels, with their spare byte, for a glance; see `blank.sampled`."""
+        return sampled(self._stored)
 
     def planes(self) -> Planes | None:
         """Its colours apart, for a page that is grey for the most part; None for others."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.blank import is_blank
+from internvl_ops.media.blank import is_blank, is_written
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import (
     DocumentOptions,
@@ -19,6 +19,7 @@ from internvl_ops.media.document import (
     picture_page,
     render_page,
 )
+from internvl_ops.media.document_drawing import DrawnPage
 from internvl_ops.media.document_info import PageInfo, page_info
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import Picture, encode_png, image_size, load_image, load_picture
@@ -335,12 +336,12 @@ class _Looker:
         layer = None if self._options.text_layer == "ignore" else NO_LAYER
         self.seen = Seen(stats, self._options.find_blank and is_blank(pixels), layer)
 
-    def look_at_page(self, opened: OpenPage, pixels: Callable[[], np.ndarray]) -> None:
-        if self._options.stats or self._options.find_blank:
-            self.look(pixels())
+    def look_at_page(self, opened: OpenPage, drawn: DrawnPage) -> None:
+        if self._options.stats or (self._options.find_blank and not is_written(drawn.sampled())):
+            self.look(drawn.rgb())
         self.seen = replace(self.seen, info=page_info(opened.document, opened.page, opened.number))
         if self._options.text_layer != "ignore":
-            self.seen = replace(self.seen, layer=read_layer(opened.page, pixels()))
+            self.seen = replace(self.seen, layer=read_layer(opened.page, drawn.rgb()))
 
 
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]

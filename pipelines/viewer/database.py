@@ -236,6 +236,7 @@ def _kind(type_: str) -> ColumnKind:
         return "time"
     is_boxes = (
         type_.startswith("STRUCT(")
+        and type_.count("STRUCT(") == 1  # the corners are its own, not those of a box in it
         and type_.endswith("[]")
         and all(f"{one} " in type_ for one in _CORNERS)
     )
