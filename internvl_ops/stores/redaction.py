@@ -16,15 +16,25 @@ _URI = re.compile(
 )
 # Parameters that sign a request or identify the client, by their whole name or a part of it.
 _SECRET_WHOLE = (
-    r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea"
+    r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|rlkey|q-ak|cred|bearer|sid"
     r"|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
 )
 _SECRET_PART = (
     r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)"
-    r"|authorization"
+    r"|authorization|(?:auth|[_.-])key|session|saml|private"
 )
+# Names that are secrets only with long values, as hosts of pictures sign their addresses.
+_LONG = r"(?:hm|oh|st|code|ticket)"
 _SECRET_NAME = rf"(?:{_SECRET_WHOLE}|[\w.%-]{{0,100}}(?:{_SECRET_PART})[\w.%-]{{0,100}})"
-_SIGNED = re.compile(rf"([?&#;]{_SECRET_NAME}=)[^&#;\s'\"<>]*", re.IGNORECASE)
+_SIGNED = re.compile(
+    rf"([?&#;](?:{_SECRET_NAME}|{_LONG}(?==[\w-]{{24}}))=)[^&#;\s'\"<>]*", re.IGNORECASE
+)
+# The same in an address that is quoted in the query of another.
+_SIGNED_WITHIN = re.compile(
+    rf"((?:%3F|%26|%3B|%23){_SECRET_NAME}%3D)(?:%(?!26|23|3B)[0-9a-f]{{2}}|[^%&#;\s'\"<>])*",
+    re.IGNORECASE,
+)
+_USER_WITHIN = re.compile(r"(?<=://)[^\s/?#@:]{0,200}:[^\s/?#@]{0,200}@")
 # user:password@ of an address without scheme; a password may contain any character, a user no
 # slash.
 _USER = re.compile(r"^(?://)?[^\s/:@]*:\S*@")
@@ -40,6 +50,13 @@ _HEADER = re.compile(
 )
 _AZURE = re.compile(r"[a-z0-9$-]+@[a-z0-9]+(?:\.[a-z0-9-]+)+")
 _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
+# Keys that are known by their beginning, and what stands behind names of secrets.
+_KEY = re.compile(r"\b(hf_|sk-|gh[pousr]_|github_pat_|glpat-|xox[abpr]-)[A-Za-z0-9_-]{16,}")
+_NAMED = re.compile(
+    r"\b([\w-]{0,60}(?:secret|passw(?:or)?d|access_key|api[_-]?key|subscription-key)[\w-]{0,60}"
+    r"['\"]?\s{0,3}[=:]\s{0,3}['\"]?)(?!…)[^\s'\",;&]{6,}",
+    re.IGNORECASE,
+)
 
 
 def safe_uri(uri: str) -> str:
@@ -75,7 +92,8 @@ def safe_text(text: str) -> str:
 def _safe_text(text: str, depth: int) -> str:
     text = _URI.sub(lambda found: _safe_uri(found[0], depth) if depth < _DEEPEST else "…", text)
     text = _BEARER.sub(r"\1…", _HEADER.sub(r"\1…", text))
-    return _SIGNED.sub(r"\1…", _BEFORE_AT.sub(_without_password, text))
+    text = _SIGNED.sub(r"\1…", _BEFORE_AT.sub(_without_password, text))
+    return _NAMED.sub(r"\1…", _KEY.sub(r"\1…", text))
 
 
 def _without_password(found: re.Match[str]) -> str:
@@ -90,10 +108,11 @@ def without_credentials(uri: str) -> str:
     unchanged."""
     match = SCHEME.match(uri.lstrip())
     if match is None:
-        return uri
+        return _USER.sub("//…@", uri, count=1) if uri.startswith("//") else uri
     rest = uri.lstrip()[match.end() :]
     rest = _without_keys(match[1], rest) if has_buckets(match[1]) else _without_user(rest)
-    return match[0] + _SIGNED.sub(r"\1…", rest)
+    rest = _USER_WITHIN.sub("…@", rest)
+    return match[0] + _SIGNED_WITHIN.sub(r"\1…", _SIGNED.sub(r"\1…", rest))
 
 
 def without_keys(uri: str) -> str:

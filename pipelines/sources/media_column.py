@@ -16,7 +16,7 @@ from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions
 
 # addresses that may contain a password or a signature
-_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"
+_TELLING = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//.*[@?:#;]"
 _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 

@@ -59,6 +59,15 @@ PARAMETERS = st.sampled_from(
             "hdnts",
             "sas_token",
         ),
+        *(
+            "auth_key",
+            "rlkey",
+            "q-ak",
+            "subscription-key",
+            "private_key",
+            "jsessionid",
+            "SAMLResponse",
+        ),
     ]
 )
 # What people put into passwords; blanks end an address everywhere.
@@ -154,6 +163,53 @@ class TestAddresses:
 )
 def test_headers_in_a_text(text: str) -> None:
     assert SECRET not in safe_text(text)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"//u:{SECRET}@h/a.jpg",
+        f"https://h/a.jpg?to=https://u:{SECRET}@other/",
+        f"https://h/a.jpg?url=https%3A%2F%2Fo%2Fb%3Fa%3D1%26sig%3D{SECRET}%2Fx&w=5",
+        f"https://h/a.jpg?oh={SECRET * 3}&w=5",
+    ],
+)
+def test_addresses_in_results(uri: str) -> None:
+    """They still name their file, but open no door; what is no secret stays."""
+    shown = without_credentials(uri)
+    assert SECRET not in shown
+    assert SECRET not in safe_uri(uri)
+    assert shown.partition("?")[0].endswith("h/a.jpg")
+    assert shown.endswith("&w=5") == uri.endswith("&w=5")
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://h/a.jpg?oh=5&st=2&code=17&monkey=1&keyword=x", "a:b@2x.jpg", "//h/a.jpg"]
+)
+def test_what_opens_no_door_stays_in_results(uri: str) -> None:
+    assert without_credentials(uri) == uri
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Ocp-Apim-Subscription-Key: {SECRET}",
+        f"{{'api-key': '{SECRET}'}}",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f'password = "{SECRET}"',
+        f"Incorrect API key provided: sk-{SECRET}abcdefgh",
+        f"Invalid user token hf_{SECRET}abcdefgh.",
+    ],
+)
+def test_keys_in_the_words_of_servers(text: str) -> None:
+    assert SECRET not in safe_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["max_new_tokens=128000", "completion_tokens: 123456", "the key is wrong: no such user"]
+)
+def test_words_that_only_resemble_keys_stay(text: str) -> None:
+    assert safe_text(text) == text
 
 
 @settings(deadline=None)
