@@ -13,7 +13,8 @@ NO_ANSWERS = (
     "the answers of the test split are not published: their server scores them; offered is the"
     " other split"
 )
-_VECTORS = "measured with the vectors of InternVL-C or -G; `evaluate` asks chat models"
+_LABELS = "measured by `embed --labels --truth-column`, with the benchmark's name"
+_SEARCH = "measured by `search --queries --truth-column`, with the benchmark's name"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class PublishedRow:
         benchmark: The benchmark of `evaluate` that measures it; None if none does.
         column: Its figure, as in `Figures.table`.
         why: Why it is not offered, or what is different about the split.
+        vectors: Names of the benchmarks of vectors that it is about.
     """
 
     table: str
@@ -33,10 +35,13 @@ class PublishedRow:
     benchmark: Name | None = None
     column: str = ""
     why: str = ""
+    vectors: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
         """``offered``, ``needs a judge`` or ``not offered``."""
+        if self.vectors:
+            return "offered"
         if self.benchmark is None:
             return "not offered"
         return "needs a judge" if BENCHMARKS[self.benchmark].judge is not None else "offered"
@@ -84,12 +89,18 @@ PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
                  why="it trains a classifier on features of InternViT"),
     PublishedRow(README, "semantic segmentation, 3 decoders",
                  why="it trains decoders, which are not published"),
-    PublishedRow(README, "zero-shot classification, 6 sets", why=_VECTORS),
-    PublishedRow(README, "zero-shot classification, 5 languages", why=_VECTORS),
-    PublishedRow(README, "zero-shot classification of videos, K400, K600, K700", why=_VECTORS),
-    PublishedRow(README, "retrieval, Flickr30K and COCO", why=_VECTORS),
-    PublishedRow(README, "retrieval, Flickr30K-CN and COCO-CN", why=_VECTORS),
-    PublishedRow(README, "retrieval, XTD", why=_VECTORS),
+    PublishedRow(README, "zero-shot classification, 6 sets", why=_LABELS,
+                 vectors=("imagenet", "imagenet_a", "imagenet_r", "imagenet_v2",
+                          "imagenet_sketch", "objectnet")),
+    PublishedRow(README, "zero-shot classification, 5 languages", why=_LABELS,
+                 vectors=("imagenet", "imagenet_zh", "imagenet_jp", "imagenet_ar", "imagenet_it")),
+    PublishedRow(README, "zero-shot classification of videos, K400, K600, K700", why=_LABELS,
+                 vectors=("kinetics400", "kinetics600", "kinetics700")),
+    PublishedRow(README, "retrieval, Flickr30K and COCO", why=_SEARCH,
+                 vectors=("flickr30k", "coco")),
+    PublishedRow(README, "retrieval, Flickr30K-CN and COCO-CN", why=_SEARCH,
+                 vectors=("flickr30k_cn", "coco_cn")),
+    PublishedRow(README, "retrieval, XTD", why=_SEARCH, vectors=("xtd",)),
 )  # fmt: skip
 
 
@@ -97,6 +108,7 @@ def coverage_markdown() -> str:
     """A Markdown table of the published rows with their state."""
     lines = ["| table | row | state | benchmark | note |", "|---|---|---|---|---|"]
     for one in PUBLISHED_ROWS:
-        benchmark = f"`{one.benchmark}`" if one.benchmark else ""
+        named = (one.benchmark,) if one.benchmark else one.vectors
+        benchmark = ", ".join(f"`{name}`" for name in named)
         lines.append(f"| {one.table} | {one.row} | {one.state} | {benchmark} | {one.why} |")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from internvl_ops.evaluation.vector_benchmarks import ZERO_SHOT
 from internvl_ops.metrics.labels import label_figures
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.job import run_job
@@ -64,7 +65,10 @@ def compare(options: Any, plan: SourcePlan) -> str:
     )
     text = json.dumps(figures, indent=1, ensure_ascii=False).encode()
     written = write_side_file(output, FIGURES, text, run_id, beside=True)
-    return f"\n{figures_in_words(figures)}\n\n  figures   {safe_uri(output.uri)}/{written}"
+    said = figures_in_words(figures)
+    if named := getattr(options, "benchmark", None):
+        said = f"{said}\n{ZERO_SHOT[named].beside(figures)}".rstrip()
+    return f"\n{said}\n\n  figures   {safe_uri(output.uri)}/{written}"
 
 
 def figures_in_words(figures: dict[str, Any]) -> str:

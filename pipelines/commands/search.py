@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation.vector_benchmarks import RETRIEVAL
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.options.command_line import Mode, show
 from pipelines.output.folder import RESULTS, OutputFolder
@@ -37,6 +38,8 @@ def run(options: SearchOptions, mode: Mode) -> int:
     if found.recall is not None:
         shares = ", ".join(f"at {k}: {share:.1%}" for k, share in found.recall.items())
         show(f"Recall over {len(found.names):,} queries, {shares}.")
+        if options.benchmark is not None:
+            show(RETRIEVAL[options.benchmark].told())
     return 0
 
 
@@ -54,6 +57,11 @@ def check(options: SearchOptions) -> None:
     if options.queries is None and options.truth_column is not None:
         raise ConfigurationError(
             f"--truth-column {options.truth_column}: it is a column of --queries. Add that."
+        )
+    if options.benchmark is not None and options.truth_column is None:
+        raise ConfigurationError(
+            f"--benchmark {options.benchmark} has no effect: there is no recall; add --queries and"
+            " --truth-column."
         )
     if options.queries is None and options.output is not None:
         raise ConfigurationError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from internvl_ops.evaluation import BENCHMARKS, Name
 from internvl_ops.evaluation.benchmark import NoLetter
 from internvl_ops.evaluation.releases import Release, release_of
 from internvl_ops.evaluation.suites import SuiteName
+from internvl_ops.evaluation.vector_benchmarks import RETRIEVAL_NAMES, ZERO_SHOT_NAMES
 from pipelines.options.job_options import JobOptions, tiles
 
 _BY_BENCHMARK = (
@@ -71,6 +72,22 @@ class EvaluateOptions(BaseModel):
     def own_defaults(self) -> dict[str, Any]:
         """Defaults that depend on the benchmark and the release."""
         return {} if self.benchmark is None else _defaults_of(self.benchmark, self.release)
+
+    @field_validator("benchmark", mode="before")
+    @classmethod
+    def _is_asked(cls, given: Any) -> Any:
+        """Says which command measures a benchmark of vectors."""
+        if given in ZERO_SHOT_NAMES:
+            raise ValueError(
+                f"has no questions: it compares labels with pictures. `embed --benchmark {given}`"
+                " measures it; docs/vectors.md says how"
+            )
+        if given in RETRIEVAL_NAMES:
+            raise ValueError(
+                f"has no questions: it searches. `search --benchmark {given}` measures it;"
+                " docs/vectors.md says how"
+            )
+        return given
 
     @model_validator(mode="before")
     @classmethod

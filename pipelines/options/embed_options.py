@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from internvl_ops.engines.served_vectors import served_size
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation.vector_benchmarks import ZeroShotName
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
@@ -56,6 +57,8 @@ class EmbedOptions(BaseModel):
     truth_column: str | None = Field(
         None, description="Column with the true label, for the figures at the end."
     )
+    benchmark: ZeroShotName | None = Field(None, description="Benchmark to which the input "
+        "belongs: print its published figures beside those of --truth-column.")  # fmt: skip
     text_prefix: str = Field(
         "summarize:",
         description="What stands before every text, such as 'query: '. Default: of "
@@ -92,6 +95,8 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         "but gave no vector for this many seconds.")  # fmt: skip
     max_tiles: int = tiles(1)
 
+    # options on which no vector depends
+    print_only: ClassVar[frozenset[str]] = frozenset({"benchmark"})
     left_out: ClassVar[dict[str, str]] = {
         **dict.fromkeys(
             PromptOptions.model_fields, "vectors have no prompt and no answer in words"
@@ -235,9 +240,13 @@ def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[
     """
     if not options.labels and options.taxonomy is None:
         refuse(
-            options, ("template", "truth_column"), "there are no labels; add --labels or --taxonomy"
+            options,
+            ("template", "truth_column", "benchmark"),
+            "there are no labels; add --labels or --taxonomy",
         )
         return
+    if options.truth_column is None:
+        refuse(options, ("benchmark",), "there are no figures; add --truth-column")
     named = (
         f"--taxonomy {safe_uri(options.taxonomy)}"
         if options.taxonomy

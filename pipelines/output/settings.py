@@ -76,6 +76,7 @@ def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, An
     """
     groups = (AgainOptions, ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
+    elsewhere |= getattr(options, "print_only", frozenset())
     as_shown, given = safe_options(options), options.model_dump(mode="json")
     names = [name for name in given if name not in elsewhere | _INDIFFERENT]
     values = {name: _setting(as_shown[name], given[name]) for name in names}

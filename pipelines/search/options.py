@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from internvl_ops.evaluation.vector_benchmarks import RetrievalName
+
 
 class SearchOptions(BaseModel):
     """Search"""
@@ -43,3 +45,5 @@ class SearchOptions(BaseModel):
     truth_column: str | None = Field(None, description="Column of --queries with the id, or the "
         "ids, of the right units: print how often one of them is among the first 1, 5 and "
         "10.")  # fmt: skip
+    benchmark: RetrievalName | None = Field(None, description="Benchmark to which the input "
+        "belongs: print its published figures beside those of --truth-column.")  # fmt: skip

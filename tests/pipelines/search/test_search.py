@@ -132,6 +132,22 @@ def test_queries_of_another_output_with_their_truth(place: Path, tmp_path: Path)
     }
 
 
+def test_recall_stands_beside_the_published_figures(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {
+        "input": str(place / "out"),
+        "queries": str(place / "texts" / "out"),
+        "truth_column": "image",
+        "benchmark": "flickr30k",
+    }
+    assert search.run(build_options(SearchOptions, values), "run") == 0
+    said = capsys.readouterr().out
+    assert "Recall over 3 queries" in said
+    assert "Published for Flickr30K, recall at 1, 5 and 10:" in said
+    assert "  InternVL-C text to image: 81.7, 96.0, 98.2" in said
+
+
 def test_matches_are_written(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +184,10 @@ def test_what_is_printed(place: Path) -> None:
         (
             {"query_id": ["0"], "truth_column": "image"},
             "--truth-column image: it is a column of --queries",
+        ),
+        (
+            {"query_id": ["0"], "benchmark": "coco"},
+            "--benchmark coco has no effect: .* --truth-col",
         ),
         ({"query_id": ["0"], "output": "out"}, "--output is for what --queries finds"),
         ({"query_id": ["0"], "overwrite": True}, "--overwrite has no effect"),

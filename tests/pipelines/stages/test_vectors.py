@@ -132,6 +132,10 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
     said = compare(options, check_job(options, EmbedJobOptions.make_task, writes=False)[0])
     assert "2 units with a truth" in said
     assert "evaluation/classify.json" in said
+    named = options.model_copy(update={"benchmark": "objectnet"})
+    beside = compare(named, check_job(named, EmbedJobOptions.make_task, writes=False)[0])
+    assert "\nObjectNet, top-1: " in beside
+    assert "; published: InternVL-C 80.6 (" in beside
 
 
 @pytest.mark.parametrize(
@@ -188,6 +192,7 @@ def test_wrong_options(
             "only InternVL-14B-224px with --pooling c or g",
         ),
         ({"labels": ["a", "b"], "truth_column": "truth"}, "--truth-column truth: no such column"),
+        ({"labels": ["a", "b"], "benchmark": "imagenet"}, "--benchmark imagenet has no effect"),
         ({"labels": ["a", "b"], "text_column": "text"}, "labels are for pictures"),
         ({"labels": ["a", "b"], "taxonomy": "x.yaml"}, "two lists of labels"),
     ],
