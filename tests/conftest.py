@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from internvl_ops.engines.vllm import VllmEngine
+from internvl_ops.media.sandbox_keeper import kept_between_sandboxes
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from testing.hub import Hub
 from testing.hub import hub as running_hub
@@ -29,6 +30,14 @@ settings.register_profile(
     "untimed", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None
 )
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoders_import_once() -> Iterator[None]:
+    """What opens media in this process shares the imports of its sandboxes, two seconds of torch
+    each."""
+    with kept_between_sandboxes():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,33 +9,19 @@ import queue
 import re
 import signal
 import socket
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from internvl_ops.errors import Stage, UnitError, keyword
 from internvl_ops.media import sandbox_wire as wire
-from internvl_ops.media.sandbox_codec import decode
+from internvl_ops.media.sandbox_keeper import Keeper, borrow, give_back
 from internvl_ops.media.sandbox_memory import Lending, Loan
 
 Result = TypeVar("Result")
 
-_START_SECONDS = 300.0  # for importing torch from a slow network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
-
-_KEEPER = (
-    "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]),"
-    " int(sys.argv[2]))"
-)
-# One thread each: there are as many sandboxes as cores.
-_ENVIRONMENT = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
-)
-# The variables of the job's environment that a decoder needs; none of them holds credentials.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "VIRTUAL_ENV")
 
 
 class Sandbox:
@@ -128,14 +114,13 @@ def _close_all(children: list[_Child]) -> None:
 
 
 class _Child:
-    """One keeper process and its current worker; used by one thread at a time."""
+    """One worker process, forked anew when it dies; used by one thread at a time."""
 
     def __init__(self, memory_limit: int, preload: Sequence[str], readable: Sequence[str]) -> None:
-        self._memory_limit, self._preload, self._readable = memory_limit, preload, list(readable)
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._memory_limit, self._preload, self._readable = memory_limit, preload, readable
+        self._keeper: Keeper | None = None
         self._worker: _Worker | None = None
-        self._imported: set[str] = set()
+        self._imported: set[str] = set()  # in the worker
         self._peak = 0
 
     def call(
@@ -190,14 +175,29 @@ class _Child:
         )
 
     def _start(self, module: str) -> _Worker:
-        if self._keeper is None:
-            self._start_keeper()
+        keeper = self._keeper = self._keeper or borrow()
         for wanted in (*self._preload, module):
             if wanted not in self._imported:
-                self._import(wanted)
+                self._import(keeper, wanted)
         if self._worker is None:
-            self._worker = self._start_worker()
+            self._worker = self._start_worker(keeper)
         return self._worker
+
+    def _import(self, keeper: Keeper, module: str) -> None:
+        if self._worker is not None:
+            self._end_worker()
+        if failure := keeper.import_(module):
+            raise ValueError(f"module {module} cannot be imported in a sandbox: {failure}")
+        self._imported.add(module)
+
+    def _start_worker(self, keeper: Keeper) -> _Worker:
+        requests = os.memfd_create("sandbox-request")
+        try:
+            pid, channel, messages = keeper.start(requests, self._memory_limit, self._readable)
+        except BaseException:
+            os.close(requests)
+            raise
+        return _Worker(pid, socket.socket(fileno=channel), requests, messages)
 
     def _death(self, stage: Stage, status: int, said: str) -> UnitError:
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
@@ -218,71 +218,19 @@ class _Child:
             stage, "too_large", f"decoding needs more memory than the {limit:.3g} GiB allowed"
         )
 
-    def _start_keeper(self) -> None:
-        ours, theirs = socket.socketpair()
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= _ENVIRONMENT | {
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)
-        }
-        with theirs:
-            self._keeper = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _KEEPER,
-                    str(theirs.fileno()),
-                    str(self._memory_limit),
-                ],
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                # Ctrl-C in a terminal reaches the job, which then ends this process
-                start_new_session=True,
-            )
-        self._control = ours
-        self._imported.clear()
-
-    def _ask_keeper(self, *order: Any, descriptors: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
-        assert self._control is not None
-        try:
-            wire.send(self._control, pickle.dumps(order), descriptors)
-            message, received = wire.receive(self._control, _START_SECONDS)
-        except TimeoutError:
-            raise wire.Ended from None
-        return decode(message), received
-
-    def _import(self, module: str) -> None:
-        if self._worker is not None:
-            self._end_worker()
-        failure, _ = self._ask_keeper("import", module)
-        if failure:
-            raise ValueError(f"module {module} cannot be imported in a sandbox: {failure}")
-        self._imported.add(module)
-
-    def _start_worker(self) -> _Worker:
-        requests = os.memfd_create("sandbox-request")
-        try:
-            pid, (channel, messages) = self._ask_keeper(
-                "start", self._readable, descriptors=(requests,)
-            )
-        except BaseException:
-            os.close(requests)
-            raise
-        return _Worker(pid, socket.socket(fileno=channel), requests, messages)
-
     def _end_worker(self) -> int:
         """Ends the worker and returns its wait status; the keeper keeps running, unless it has died
         too."""
         assert self._worker is not None
+        assert self._keeper is not None
+        worker, self._worker = self._worker, None
         # Has no effect if the worker has already died. Its number cannot belong to another process
         # yet, because the keeper reaps the worker only on request.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._worker.pid, signal.SIGKILL)
-        self._worker.close()
-        self._worker = None
+            os.kill(worker.pid, signal.SIGKILL)
+        worker.close()
         try:
-            (status, peak), _ = self._ask_keeper("reap")
+            status, peak = self._keeper.reap(worker.pid)
         except wire.Ended:
             self.close()
             return signal.SIGKILL
@@ -295,20 +243,16 @@ class _Child:
         return self._peak
 
     def close(self) -> None:
-        if self._worker is not None:
-            self._peak = max(self._peak, _peak_memory(self._worker.pid))
-            self._worker.close()
-            self._worker = None
-        if self._control is not None:
-            self._control.close()  # this makes the keeper end its worker and itself
-            self._control = None
-        if self._keeper is not None:
-            try:
-                self._keeper.wait(timeout=5)
-            except subprocess.TimeoutExpired:  # it is still importing
-                self._keeper.kill()
-                self._keeper.wait()
-            self._keeper = None
+        keeper, self._keeper = self._keeper, None
+        worker, self._worker = self._worker, None
+        self._imported.clear()
+        if keeper is None:
+            return
+        if worker is not None:
+            self._peak = max(self._peak, _peak_memory(worker.pid))
+            worker.close()
+            keeper.abandon(worker.pid)
+        give_back(keeper)
 
 
 class _Worker:

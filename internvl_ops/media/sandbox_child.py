@@ -1,5 +1,4 @@
-"""The child's side of `sandbox.Sandbox`: a keeper process that imports once, and the worker that it
-forks.
+"""The child's side of `sandbox.Sandbox`: a keeper process that imports once and forks the workers.
 
 The keeper never touches untrusted data. When a worker dies, the keeper forks the next one with all
 imports in place.
@@ -35,28 +34,39 @@ _PR_SET_PDEATHSIG = 1
 # ---------------------------------------------------------------- keeper
 
 
-def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
-    """Runs the keeper: handles "import", "start" and "reap" until its parent ends, then ends with
-    its worker."""
+def keep(control_descriptor: int) -> NoReturn:
+    """Runs the keeper until its parent ends, then ends with its workers. It handles these orders,
+    each after the numbers of workers that are to be reaped and told nobody:
+
+    - "import", a module: gives the traceback if that fails, and else an empty text.
+    - "start", the bytes that the worker may allocate, the paths that it may read, and the
+      descriptor of its requests: gives its number and two descriptors, a channel to it and what it
+      writes to stderr.
+    - "reap", a worker that has ended or is about to: gives its wait status and its peak memory in
+      bytes.
+    """
     control = socket.socket(fileno=control_descriptor)
     # finds a folder by writing to it, which a worker cannot do, and remembers it
     tempfile.gettempdir()
-    worker = 0
+    workers: set[int] = set()
     while True:
         try:
             message, descriptors = wire.receive(control)
         except wire.Ended:
-            if worker:
+            for worker in workers:
                 os.kill(worker, signal.SIGKILL)
             os._exit(0)
-        order, *details = pickle.loads(message)
+        abandoned, order, *details = pickle.loads(message)
+        for worker in abandoned:
+            workers.remove(worker)
+            os.waitpid(worker, 0)
         if order == "import":
             answer(control, _import(details[0]))
         elif order == "start":
-            worker = _start(control, descriptors[0], memory_limit, details[0])
+            workers.add(_start(control, descriptors[0], *details))
         elif order == "reap":
-            _, status, usage = os.wait4(worker, 0)
-            worker = 0
+            workers.remove(details[0])
+            _, status, usage = os.wait4(details[0], 0)
             answer(control, (status, usage.ru_maxrss * 1024))
 
 

@@ -26,6 +26,12 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture
+def a_keeper_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sandboxes share the keeper of an environment, and the tests' keeper outlives each of them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 def wait_for_end(process: int) -> bool:
     """Whether the process has ended, waiting for it."""
     try:
@@ -219,10 +225,32 @@ class TestProcesses:
         assert all(wait_for_end(number) for number in numbers[: which + 1])
         assert sandbox.call(hostile.give_back, 1) == 1
 
-    def test_children_end_with_the_sandbox(self) -> None:
+    @pytest.mark.usefixtures("a_keeper_of_its_own")
+    def test_children_end_with_the_last_sandbox(self) -> None:
         with Sandbox() as sandbox:
-            numbers = sandbox.call(hostile.process_numbers)
-        assert all(wait_for_end(number) for number in numbers)
+            worker, keeper = sandbox.call(hostile.process_numbers)
+            with Sandbox() as other:
+                of_other, same = other.call(hostile.process_numbers)
+            assert wait_for_end(of_other)
+            assert same == keeper
+            assert sandbox.call(hostile.process_numbers) == (worker, keeper)
+        assert all(wait_for_end(number) for number in (worker, keeper))
+
+    def test_each_sandbox_has_its_own_limit_of_memory(self, sandbox: Sandbox) -> None:
+        with Sandbox(memory_limit=1 << 28) as smaller:
+            with pytest.raises(UnitError, match=r"0\.25 GiB"):
+                smaller.call(hostile.numbers, 48 << 20)
+            assert len(sandbox.call(hostile.numbers, 48 << 20)) == 48 << 20
+            assert smaller.call(hostile.give_back, 1) == 1
+
+    @pytest.mark.usefixtures("a_keeper_of_its_own")
+    def test_a_keeper_that_died_costs_none_of_its_sandboxes_a_call(self) -> None:
+        with Sandbox() as sandbox, Sandbox() as other:
+            numbers = [*sandbox.call(hostile.process_numbers), *other.call(hostile.process_numbers)]
+            os.kill(numbers[1], signal.SIGKILL)
+            assert all(wait_for_end(number) for number in numbers)
+            again = [one.call(hostile.process_numbers) for one in (sandbox, other)]
+        assert again[0][1] == again[1][1] != numbers[1]
 
     def test_children_end_with_a_killed_parent(self) -> None:
         code = (
