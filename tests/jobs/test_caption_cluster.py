@@ -17,7 +17,7 @@ from testing.cluster import RayHead, filesystem, wait_for
 from testing.datasets import write_dataset
 from testing.object_store import object_store
 
-GOOD = 240
+GOOD = 120
 
 
 @pytest.fixture(scope="module")

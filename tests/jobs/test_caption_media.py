@@ -13,15 +13,13 @@ from testing.commands import run_here
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-# what is tested here is not the engine, and this one starts soonest
-ENGINE = ("--engine", "transformers")
 
 
-def caption(folder, model, manifest, *more):
+def caption(folder, engine, manifest, *more):
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
-    where = ("--input", folder / "rows.jsonl", "--output", folder / "out", "--model", model)
+    where = ("--input", folder / "rows.jsonl", "--output", folder / "out")
     small = ("--max-new-tokens", "4", "--max-tiles", "4")
-    done = run_here("caption_dataset.py", *where, *small, *ENGINE, *more)
+    done = run_here("caption_dataset.py", *where, *small, *engine, *more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -35,7 +33,7 @@ def pdf(pages: int) -> bytes:
     return file.getvalue()
 
 
-def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path, model):
+def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path, any_answer):
     (tmp_path / "a.pdf").write_bytes(pdf(3))
     (tmp_path / "broken.pdf").write_bytes(pdf(3)[:200])
     (tmp_path / "picture.pdf").write_bytes(b"")
@@ -43,7 +41,7 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
         {"id": name, "document": f"{name}.pdf", "year": 7}
         for name in ("a", "broken", "picture", "missing")
     ]
-    said = caption(tmp_path, model, rows)
+    said = caption(tmp_path, any_answer, rows)
     assert "6 units in = 3 results + 3 errors + 0 already done" in said
     results, errors = read_output(tmp_path / "out")
     assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3"]
@@ -57,16 +55,16 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     )
     assert set(errors.id) == {"broken", "picture", "missing"}
 
-    # Nothing is new, so that no engine is started; this one could not be. A finished document is
-    # not read again.
+    # Nothing is new, so that no engine is started; nobody is at this one's address. A finished
+    # document is not read again.
     (tmp_path / "a.pdf").rename(tmp_path / "elsewhere")
-    said = caption(tmp_path, model, rows, "--engine-args", '{"attn_implementation": "none"}')
+    said = caption(tmp_path, any_answer, rows, "--base-url", "http://127.0.0.1:9/v1")
     assert "6 units in = 0 results + 0 errors + 3 already done + 3 already failed" in said
 
     (tmp_path / "elsewhere").rename(tmp_path / "a.pdf")
     (tmp_path / "b.pdf").write_bytes(pdf(2))
     said = caption(
-        tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-"
+        tmp_path, any_answer, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-"
     )
     assert "6 units in = 1 results + 0 errors + 2 already done + 3 already failed" in said
     results, _ = read_output(tmp_path / "out")
@@ -74,27 +72,27 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
 
 
 @pytest.mark.slow
-def test_a_page_with_the_id_of_another_row_is_an_error_and_not_lost(tmp_path, model):
+def test_a_page_with_the_id_of_another_row_is_an_error_and_not_lost(tmp_path, any_answer):
     (tmp_path / "a.pdf").write_bytes(pdf(3))
     rows = [{"id": name, "document": "a.pdf"} for name in ("a", "a#page=2")]
-    said = caption(tmp_path, model, rows, "--pages", "1-2")
+    said = caption(tmp_path, any_answer, rows, "--pages", "1-2")
     assert "4 units in = 3 results + 1 errors + 0 already done" in said
     results, errors = read_output(tmp_path / "out")
     assert sorted(results.id) == ["a#page=1", "a#page=2#page=1", "a#page=2#page=2"]
     assert errors[["id", "kind", "stage"]].values.tolist() == [
         ["a#page=2", "duplicate_id", "explode"]
     ]
-    said = caption(tmp_path, model, rows, "--pages", "1-2")
+    said = caption(tmp_path, any_answer, rows, "--pages", "1-2")
     assert "4 units in = 0 results + 0 errors + 3 already done + 1 already failed" in said
 
 
-def test_videos_become_clips_with_their_times(tmp_path, model):
+def test_videos_become_clips_with_their_times(tmp_path, any_answer):
     clip = corpus_video.make(corpus_video.Clip(codec="h264", frames=60, fps=20))
     (tmp_path / "a.mp4").write_bytes(clip)
     (tmp_path / "broken.mp4").write_bytes(clip[:100])
     (tmp_path / "sound.mp4").write_bytes(corpus_video.audio_only())
     rows = [{"id": name, "video": f"{name}.mp4"} for name in ("a", "broken", "sound")]
-    said = caption(tmp_path, model, rows, "--clip-seconds", "1", "--num-frames", "3")
+    said = caption(tmp_path, any_answer, rows, "--clip-seconds", "1", "--num-frames", "3")
     assert "5 units in = 3 results + 2 errors + 0 already done" in said
     results, errors = read_output(tmp_path / "out")
     results = results.sort_values("id")

@@ -103,7 +103,7 @@ def server() -> Iterator[ModelServer]:
 
 
 @pytest.mark.parametrize("line", LINES)
-@pytest.mark.parametrize("by", ["group", "process"])
+@pytest.mark.parametrize("by", ["group", pytest.param("process", marks=pytest.mark.slow)])
 def test_at_any_moment(tmp_path: Path, server: ModelServer, line: str, by: str) -> None:
     seed = int.from_bytes(os.urandom(4))
     print("seed", seed)

@@ -14,7 +14,7 @@ from tests.jobs.output import read_output
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def test_two_nights_over_a_delta_table(tmp_path, model):
+def test_two_nights_over_a_delta_table(tmp_path, any_answer):
     table = tmp_path / "table"
 
     def night(first: int, last: int) -> tuple[str, dict]:
@@ -27,11 +27,9 @@ def test_two_nights_over_a_delta_table(tmp_path, model):
         )
         for n in range(first, last):
             Image.new("RGB", (64, 64), (n * 10, 0, 0)).save(table / f"{n}.png")
-        where = ("--input", table, "--output", tmp_path / "out", "--model", model)
+        where = ("--input", table, "--output", tmp_path / "out")
         chosen = ("--where", "lang = 'en'", "--columns", "n")
-        # what is tested here is not the engine, and this one starts soonest
-        how = ("--engine", "transformers", "--max-new-tokens", "4")
-        done = run_here("caption_dataset.py", *where, *chosen, *how)
+        done = run_here("caption_dataset.py", *where, *chosen, *any_answer)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout, json.loads(
             max((tmp_path / "out" / "_runs").glob("*/run.json")).read_text()
