@@ -254,6 +254,8 @@ def hub() -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": running}))
     running.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield running
-    server.shutdown()
-    server.server_close()
+    try:
+        yield running
+    finally:
+        server.shutdown()
+        server.server_close()

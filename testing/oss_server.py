@@ -73,10 +73,12 @@ def alibaba_oss() -> Iterator[dict[str, str]]:
     quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})
     server = make_server("127.0.0.1", 0, OssServer(), threaded=True, request_handler=quiet)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield {
-        "OSS_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "OSS_ACCESS_KEY_ID": "testing",
-        "OSS_ACCESS_KEY_SECRET": "testing-secret",
-    }
-    server.shutdown()
-    server.server_close()
+    try:
+        yield {
+            "OSS_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "OSS_ACCESS_KEY_ID": "testing",
+            "OSS_ACCESS_KEY_SECRET": "testing-secret",
+        }
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -13,8 +13,8 @@ NO_ANSWERS = (
     "the answers of the test split are not published: their server scores them; offered is the"
     " other split"
 )
-_LABELS = "measured by `embed --labels --truth-column`, with the benchmark's name"
-_SEARCH = "measured by `search --queries --truth-column`, with the benchmark's name"
+_LABELS = "a benchmark of the command `embed`: labels of pictures by their vectors"
+_SEARCH = "a benchmark of the command `search`: pictures and texts by their vectors"
 
 
 @dataclass(frozen=True)

@@ -264,8 +264,10 @@ def answering(*headers: bytes) -> Iterator[str]:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/"
-        running.shutdown()
+        try:
+            yield f"http://127.0.0.1:{running.server_address[1]}/"
+        finally:
+            running.shutdown()  # before its socket is closed, or the thread never rests again
 
 
 def fetched(*headers: bytes) -> tuple[bytes, str]:
