@@ -38,6 +38,8 @@ REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
 PAGE_POINTS = "__page_points"  # width and height of a PDF's page in points; null for other media
+# the boxes of the lines of a page's text layer, as shares of its width and height; null without one
+LAYER_BOXES = "__layer_boxes"
 # in results: the first that is there is a task's answer
 ANSWERS = ("caption", "text", "answer", "response")
 # units of the whole file that the unit is a part of; null if only some of them were wanted
@@ -104,6 +106,7 @@ EXPLODED = pa.schema(
     ]
 )
 PART_COLUMNS = ("parent", "page", "clip_start", "clip_end", NUM_PARTS)
+LAYER_BOXES_TYPE = pa.list_(pa.list_(pa.float32()))
 PREPARED = pa.schema(
     [
         (CONVERSATIONS, CONVERSATIONS_TYPE),
@@ -117,6 +120,7 @@ PREPARED = pa.schema(
         ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
         (PAGE_POINTS, pa.list_(pa.float64())),
+        (LAYER_BOXES, LAYER_BOXES_TYPE),
         ("page_label", pa.string()),
         ("document_info", pa.string()),  # JSON, with a document's first page
         ("source_version", pa.string()),

@@ -90,6 +90,11 @@ class TextLayer:
             raise ValueError("a text layer of another form")
 
     @property
+    def boxes(self) -> list[list[float]]:
+        """The box of each line, as shares: left, top, right, bottom."""
+        return [[line.left, line.top, line.right, line.bottom] for line in self.lines]
+
+    @property
     def text(self) -> str:
         """The lines, one below the other."""
         return "\n".join(line.text for line in self.lines)

@@ -105,6 +105,12 @@ class Blocks:
         ]
 
 
+def on_page(place: Place) -> Place | None:
+    """The part of a place that is on the page; None if there is none."""
+    left, top, right, bottom = (min(max(side, 0.0), 1.0) for side in place)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
 def box_of(place: Place | None, size: tuple[float, float]) -> dict[str, float] | None:
     """A place on a page of this width and height, as a value of `PLACE`; rounded to hundredths."""
     if place is None:

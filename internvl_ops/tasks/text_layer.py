@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from internvl_ops.page_texts.block_places import Box, places_of
 from internvl_ops.tasks.base import Task
+from internvl_ops.tasks.block_types import box_of, on_page
 from internvl_ops.tasks.conversation import Conversation
+from internvl_ops.tasks.outcomes import Size
 
 if TYPE_CHECKING:  # it imports PDFium, and this is imported where no document is opened
     from internvl_ops.media.text_layer import TextLayer
@@ -52,6 +55,23 @@ def with_anchors(conversation: Conversation, layer: TextLayer) -> Conversation:
 def answer_of_layer(task: Task, text: str) -> dict[str, Any]:
     """The task's columns and the response, if the text layer is the answer."""
     return {"response": text, str(task.text): text}
+
+
+def located(
+    values: Mapping[str, Any], lines: Sequence[tuple[str, Box]], size: Size
+) -> dict[str, Any]:
+    """The column ``blocks`` with the places that an answer does not give, by the lines of the layer
+    that have the words of a block; nothing if there are no blocks or no lines."""
+    blocks = values.get("blocks")
+    if not blocks or not lines:
+        return {}
+    unplaced = [block for block in blocks if block["box"] is None]
+    texts = [block["text"] or "" for block in unplaced]
+    for block, place in zip(unplaced, places_of(texts, lines), strict=True):
+        inside = None if place is None else on_page(place)
+        block["box"] = box_of(inside, (size.width, size.height))
+        block["box_points"] = None if size.points is None else box_of(inside, size.points)
+    return {"blocks": blocks}
 
 
 def compared(

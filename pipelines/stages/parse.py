@@ -12,7 +12,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.replies import TEXT_LAYER
 from internvl_ops.tasks import Task
-from internvl_ops.tasks.text_layer import answer_of_layer, compared
+from internvl_ops.tasks.text_layer import answer_of_layer, compared, located
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.stages import wire
@@ -53,7 +53,8 @@ class Parse:
     def _parse(self, rows: pa.Table) -> pa.Table:
         answers = outcomes(rows, "parse", self._columns_of)
         rows = c.set_errors(
-            rows.drop_columns([c.REPLIES, c.UNASKED, c.PAGE_POINTS]), errors_with(rows, answers)
+            rows.drop_columns([c.REPLIES, c.UNASKED, c.PAGE_POINTS, c.LAYER_BOXES]),
+            errors_with(rows, answers),
         )
         values = [None if isinstance(answer, UnitError) else answer for answer in answers]
         return fill(rows, "parse", values, self._columns)
@@ -73,7 +74,10 @@ class Parse:
         conversations = task.converse(wire.asked_of(row, task))
         values = task.outcome.result(task.parse, conversations, replies, size, self._decoded)
         values = values | {"notes": [*(row["notes"][0].as_py() or ()), *values["notes"]]}
-        return values | self._compared(row, values) if self._compares else values
+        if self._compares:
+            values |= located(values, wire.layer_lines(row), size)
+            values |= self._compared(row, values)
+        return values
 
     def _compared(self, row: pa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
         layer, doubts = (row[name][0].as_py() for name in ("text_layer", "text_layer_doubts"))

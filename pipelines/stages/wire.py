@@ -22,6 +22,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.gauge import Reading
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
+from internvl_ops.page_texts.block_places import Box
 from internvl_ops.preparer import MediaRef, Prepared
 from internvl_ops.rendered import ChatConversation, RenderedConversation, Shown
 from internvl_ops.tasks import Outcome, Task
@@ -83,6 +84,13 @@ def size_of(row: pa.Table) -> Size:
     return Size(width, height, None if points is None else tuple(points))
 
 
+def layer_lines(row: pa.Table) -> list[tuple[str, Box]]:
+    """The lines of the text layer of the single row in ``row``, each with its box."""
+    boxes = _column(row, c.LAYER_BOXES, c.LAYER_BOXES_TYPE)[0].as_py() or ()
+    texts = (row["text_layer"][0].as_py() or "").split("\n") if boxes else ()
+    return [(text, tuple(box)) for text, box in zip(texts, boxes, strict=True)]
+
+
 def encode_part(part: Part | None) -> dict[str, object] | None:
     """Encodes a part of a file as a cell of ``__part``."""
     return None if part is None else _packed(part, _names(c.PART_TYPE))
@@ -137,6 +145,7 @@ def prepared(
         "num_frames": unit.num_images,
         "notes": [*notes, *unit.notes],
         c.PAGE_POINTS: None if unit.info is None or not all(unit.info.points) else unit.info.points,
+        c.LAYER_BOXES: None if unit.layer is None else unit.layer.boxes,
         "page_label": None if unit.info is None else unit.info.label or None,
         "document_info": None if unit.info is None else unit.info.about or None,
         "source_version": unit.version or None,

@@ -4,6 +4,7 @@ and badly, and the export of its figures."""
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from testing.born_digital import Page, pdf
+from testing.born_digital import GOOD, Page, pdf
 from testing.commands import run_here
-from testing.model_server import ModelServer, completion
+from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -135,3 +136,28 @@ def test_figures_are_cut_out_of_their_pages(read: Path) -> None:
     assert middle[0] > 200 > 60 > max(middle[1:])
     assert "no_figures" in (out / "export.json").read_text()
     assert len(list((out / "figures").iterdir())) == 3
+
+
+def test_blocks_of_markdown_find_their_places_in_the_text_of_the_pdf(tmp_path: Path) -> None:
+    page = GOOD["list"](random.Random(1), "list")
+    (tmp_path / "list.pdf").write_bytes(pdf([page]))
+    heading, *items = page.truth
+    answer = f"# {heading}\n\n" + "\n".join(items) + "\n\nAn invented line of words."
+    with ModelServer() as server:
+        server.otherwise = says(completion(answer))
+        done = run_here(
+            "ocr_dataset.py", "--input", tmp_path / "list.pdf", "--output", tmp_path / "out",
+            "--engine", "openai", "--base-url", server.url, "--model", "tiny", "--retries", "0",
+            "--ocr-format", "markdown", "--blocks", "--text-layer", "compare",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    results, _ = read_output(tmp_path / "out")
+    title, listed, invented = results.blocks[0]
+    assert title["type"] == "heading"
+    # 52 to 70 points from the left edge and the top, in letters of 16 points
+    assert title["box_points"]["x1"] == pytest.approx(60, abs=3)
+    assert title["box_points"]["y1"] == pytest.approx(58, abs=8)
+    assert listed["type"] == "list"
+    assert listed["box_points"]["y1"] > title["box_points"]["y2"]
+    assert listed["box_points"]["y2"] - listed["box_points"]["y1"] > 20 * (len(items) - 1) - 5
+    assert invented["box"] is None

@@ -33,6 +33,8 @@ def answered_rows(
     rows = rows.append_column(c.UNASKED, pa.array([None] * len(rows), pa.string()))
     points = pa.array([None] * len(rows), pa.list_(pa.float64()))
     rows = rows.append_column(c.PAGE_POINTS, points)
+    boxes = pa.array([None] * len(rows), c.LAYER_BOXES_TYPE)
+    rows = rows.append_column(c.LAYER_BOXES, boxes)
     return rows.append_column(c.REPLIES, pa.array(replies, TEXT.replies_type))
 
 
@@ -55,6 +57,33 @@ def test_thoughts_are_noted_and_stay_in_the_text() -> None:
     assert plain == []
     assert held == ["first frame of 3", "the answer holds thoughts: <think>…</think>"]
     assert left_out == ["thoughts before the answer are left out"]
+
+
+def test_blocks_without_a_box_find_their_places_in_the_text_layer() -> None:
+    answer = "# On dogs\n\n| dog | age |\n|---|---|\n| Rex | 7 |\n\nWords that the layer lacks."
+    rows = answered_rows([[reply(answer)]])
+    given = {
+        "width": pa.array([200], pa.int32()),
+        "height": pa.array([100], pa.int32()),
+        c.PAGE_POINTS: pa.array([[400.0, 200.0]], pa.list_(pa.float64())),
+        c.LAYER_BOXES: pa.array(
+            [[[0.1, 0.1, 0.5, 0.2], [0, 0.5, 0.5, 0.6], [0, 0.625, 1.5, 0.75]]], c.LAYER_BOXES_TYPE
+        ),
+    }
+    for name, column in given.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    rows = rows.append_column("text_layer", pa.array(["On dogs\ndog age\nRex 7"]))
+    rows = rows.append_column("text_layer_doubts", pa.array([[]], pa.list_(pa.string())))
+    task = ocr("markdown", blocks=True)
+    columns = task.outcome.columns(task.columns)
+    parse = Parse(None, task, columns, trust_remote_code=False, compares=True)
+    (blocks,) = parse(rows)["blocks"].to_pylist()
+    assert [(block["type"], block["box"]) for block in blocks] == [
+        ("heading", {"x1": 20, "y1": 10, "x2": 100, "y2": 20}),
+        ("table", {"x1": 0, "y1": 50, "x2": 200, "y2": 75}),  # its layer reaches out of the page
+        ("paragraph", None),
+    ]
+    assert blocks[1]["box_points"] == {"x1": 0, "y1": 100, "x2": 400, "y2": 150}
 
 
 class TestSeveralSamples:
