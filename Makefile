@@ -44,8 +44,9 @@ demo: setup
 
 .PHONY: test test-slow test-s3 chaos lint lock
 # Two at a time, since jobs mostly wait for Ray and engines to start; one on a GPU, whose memory an engine takes whole.
+# In the order of the folders, or the files with few and slow tests would come last and leave one of the two idle.
 test: setup lint emulators
-	@$(PY) -m pytest -q -n $(if $(filter gpu,$(DEVICE)),0,2) --dist loadfile
+	@$(PY) -m pytest -q -n $(if $(filter gpu,$(DEVICE)),0,2) --dist loadfile --no-loadscope-reorder
 
 # Azure Blob Storage for the tests, where there is npm; without it they skip that store, with this reason.
 AZURITE := .venv/azurite/node_modules/azurite/package.json

@@ -201,6 +201,8 @@ def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(
     head, fs, buckets, model, failing, whole
 ):
     output = Output(fs, buckets, model, "killed")
+    # what is tested here is not the engine, and this one starts soonest
+    output.command += ["--engine", "transformers"]
     started = head.submit(*output.command, wait=False)
     assert started.returncode == 0, started.stderr
     wait_for("the first results", lambda: output.files("results"))
@@ -222,6 +224,7 @@ def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(
     assert dict(output.rows("errors")[["id", "kind"]].itertuples(index=False)) == failing
 
 
+@pytest.mark.slow
 def test_a_finished_job_run_again_does_nothing(head, whole):
     before = whole.files("results")
     again = head.submit(*whole.command)
