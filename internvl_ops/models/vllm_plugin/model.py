@@ -46,6 +46,13 @@ def _import_internvl() -> types.ModuleType:
             del sys.modules[name]
 
 
+def _compile_nothing() -> None:
+    """Lets this worker compile nothing. Where the model is eager, vLLM still compiles functions of
+    its sampler once a request needs them, as for the first log-probability, with a C++ compiler
+    that a node may lack."""
+    torch._dynamo.config.disable = True
+
+
 _internvl = _import_internvl()
 
 
@@ -145,6 +152,8 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
         # only a worker makes a model, so its runner is already imported
         if current_platform.is_cpu():
             cpu_draws.reset_generator()
+            if vllm_config.model_config.enforce_eager:
+                _compile_nothing()
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:
