@@ -162,11 +162,11 @@ def actors() -> set[str]:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_run_leaves_no_actor_in_the_session(tmp_path: Path) -> None:
+def test_a_run_leaves_no_ledger_in_the_session(tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text(f'{{"image": "{IMAGES[0]}"}}')
     given = {"model": NANO, "engine": "transformers", "max_tiles": 1, "allow": str(IMAGES[0])}
     internvl_batch.caption(tmp_path / "one.jsonl", tmp_path / "out", **given)
-    wait_for("the actors of a run that is done have ended", lambda: not actors())
+    wait_for("the ledger of a run that is done has ended", lambda: "LedgerActor" not in actors())
     with pytest.raises(internvl_batch.RunFailed):
         internvl_batch.caption(
             tmp_path / "one.jsonl",
@@ -174,7 +174,7 @@ def test_a_run_leaves_no_actor_in_the_session(tmp_path: Path) -> None:
             **given,
             engine_args={"dtype": "no such type"},
         )
-    wait_for("the actors of a run that failed have ended", lambda: not actors())
+    wait_for("the ledger of a run that failed has ended", lambda: "LedgerActor" not in actors())
 
 
 def test_another_cluster_than_that_of_the_session_is_refused(
