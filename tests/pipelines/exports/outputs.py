@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.tasks import TEXT, Task
+from internvl_ops.tasks import TEXT, Task, ocr
 from pipelines import columns as c
 from pipelines.commands.export import export
 from pipelines.exports.counts import ExportCounts
@@ -110,6 +110,14 @@ def write_output(
     }
     output.write_bytes(f"{RUNS}/{run_id}/run.json", json.dumps(record).encode())
     return output
+
+
+def write_pages(uri: Path | str, rows: Sequence[dict[str, Any]], base: Path | str) -> OutputFolder:
+    """As `write_output`, of a run of ocr whose manifest names a ``document`` in each row."""
+    manifest = pa.schema([("document", pa.string())])
+    return write_output(
+        uri, ocr(), rows, manifest=manifest, kind="document", explodes=True, base=base
+    )
 
 
 def exported(source: Path | str, target: Path | str, to: str, **options: Any) -> ExportCounts:

@@ -15,9 +15,9 @@ from PIL import Image as Pillow
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.tasks import ask, caption, ocr
+from internvl_ops.tasks import ask, caption
 from testing.corpus_documents import Document, make
-from tests.pipelines.exports.outputs import exported, tree, write_output
+from tests.pipelines.exports.outputs import exported, tree, write_output, write_pages
 
 IMAGE = pa.schema([("image", pa.string())])
 
@@ -83,16 +83,7 @@ def test_pages_of_documents_are_images_beside_their_address(tmp_path: Path) -> N
         {"id": f"a#page={page}", "document": "a.pdf", "page": page, "text": "x", "response": "x"}
         for page in (1, 2, 3)
     ]
-    manifest = pa.schema([("document", pa.string())])
-    write_output(
-        tmp_path / "out",
-        ocr(),
-        given,
-        manifest=manifest,
-        kind="document",
-        explodes=True,
-        base=tmp_path,
-    )
+    write_pages(tmp_path / "out", given, base=tmp_path)
     counts = exported(tmp_path / "out", tmp_path / "hf", "hf")
     assert (counts.out, counts.left_out) == ({"train": 2}, {"render_bad_row": 1})
     dataset = opened(tmp_path / "hf", tmp_path, split="train")

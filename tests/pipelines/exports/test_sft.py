@@ -13,7 +13,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ask, caption, ground, ocr, several
 from testing.corpus_documents import Document, make
 from tests.pipelines.exports.internvl_loader import load_meta
-from tests.pipelines.exports.outputs import exported, write_output
+from tests.pipelines.exports.outputs import exported, write_output, write_pages
 
 IMAGE = pa.schema([("image", pa.string())])
 IMAGES = pa.schema([("image", pa.list_(pa.string()))])
@@ -260,16 +260,7 @@ def test_pages_have_an_image_file_where_media_are_copied(tmp_path: Path, media: 
         "response": "x",
         "text": "x",
     }
-    document = pa.schema([("document", pa.string())])
-    write_output(
-        tmp_path / "out",
-        ocr(),
-        [row],
-        manifest=document,
-        kind="document",
-        explodes=True,
-        base=media,
-    )
+    write_pages(tmp_path / "out", [row], base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert counts.left_out == {"document_page": 1}
     assert load_meta(tmp_path / "sft" / "meta.json") == {}

@@ -14,10 +14,10 @@ from PIL import Image
 
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.tasks import ask, caption, ocr
+from internvl_ops.tasks import ask, caption
 from pipelines.sources import SourceOptions, plan_source, read_split
 from testing.corpus_documents import Document, make
-from tests.pipelines.exports.outputs import exported, tree, write_output
+from tests.pipelines.exports.outputs import exported, tree, write_output, write_pages
 
 IMAGE = pa.schema([("image", pa.string())])
 JPEG = b"\xff\xd8\xff"
@@ -78,16 +78,7 @@ def test_pages_of_documents_are_rendered_again(tmp_path: Path) -> None:
         for page in (1, 2, 3)
     ]
     (folder / "b.pdf").write_bytes(make(Document(pages=2, size=(360, 700))))
-    manifest = pa.schema([("document", pa.string())])
-    write_output(
-        tmp_path / "out",
-        ocr(),
-        given,
-        manifest=manifest,
-        kind="document",
-        explodes=True,
-        base=folder,
-    )
+    write_pages(tmp_path / "out", given, base=folder)
     counts = exported(tmp_path / "out", tmp_path / "web", "webdataset")
     assert counts.out == {"train": 2}
     assert counts.left_out == {"render_bad_row": 1, "changed": 3}
@@ -102,16 +93,7 @@ def test_pages_of_an_encrypted_document_need_its_password(
 ) -> None:
     (tmp_path / "a.pdf").write_bytes(make(Document(pages=1, user_password="open-it")))
     row = {"id": "a#page=1", "document": "a.pdf", "page": 1, "response": "text", "text": "text"}
-    manifest = pa.schema([("document", pa.string())])
-    write_output(
-        tmp_path / "out",
-        ocr(),
-        [row],
-        manifest=manifest,
-        kind="document",
-        explodes=True,
-        base=tmp_path,
-    )
+    write_pages(tmp_path / "out", [row], base=tmp_path)
 
     def export(name: str, **options: Any) -> Any:
         return exported(tmp_path / "out", tmp_path / name, "webdataset", **options)
