@@ -21,7 +21,7 @@ from internvl_ops.tasks.embedding import VectorType, embed
 from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
 from pipelines.options.label_files import read_labels
 from pipelines.options.numbers import PositiveSeconds
-from pipelines.options.rules import refuse
+from pipelines.options.rules import check_column, refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 
 
@@ -267,11 +267,7 @@ def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[
         raise ConfigurationError(
             f"--template {wrong[0]!r:.100}: write {{}} once, where the label stands."
         )
-    if options.truth_column is not None and options.truth_column not in columns:
-        raise ConfigurationError(
-            f"--truth-column {options.truth_column}: no such column in the manifest. Columns there:"
-            f" {', '.join(columns)}."
-        )
+    check_column(options, "truth_column", columns)
     if len(options.label_words) < 2:
         raise ConfigurationError(f"{named:.200}: give at least two labels.")
 
@@ -279,11 +275,7 @@ def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[
 def _check_texts(
     options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]
 ) -> None:
-    if options.text_column not in columns:
-        raise ConfigurationError(
-            f"--text-column {options.text_column}: no such column in the manifest. Columns there:"
-            f" {', '.join(columns)}."
-        )
+    check_column(options, "text_column", columns)
     if not encoder.reads_texts:
         raise ConfigurationError(
             f"--text-column {options.text_column}: {encoder.model} has no text encoder. Use --model"

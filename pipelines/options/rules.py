@@ -277,6 +277,25 @@ def refuse(options: Any, names: Collection[str], why: str) -> None:
             )
 
 
+def check_column(options: Any, name: str, columns: Collection[str]) -> None:
+    """Refuses an option that names a column which the manifest does not have.
+
+    Args:
+        options: Options of a command.
+        name: The option; it may be None.
+        columns: Columns of the manifest.
+
+    Raises:
+        ConfigurationError: The message names the option and the columns.
+    """
+    column = getattr(options, name)
+    if column is not None and column not in columns:
+        raise ConfigurationError(
+            f"{flag(name)} {column}: no such column in the manifest. Columns there:"
+            f" {', '.join(columns)}."
+        )
+
+
 def as_given(options: Any, name: str) -> str:
     """An option as written on a command line."""
     value = getattr(options, name)

@@ -14,7 +14,7 @@ from internvl_ops.tasks import Task, classify
 from pipelines.options.job_options import InputNeeds
 from pipelines.options.label_files import calibration_of, read_labels
 from pipelines.options.registered_task import Example, RegisteredTask
-from pipelines.options.rules import refuse
+from pipelines.options.rules import check_column, refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 
 
@@ -75,15 +75,8 @@ def check_classify(options: Any, columns: Collection[str]) -> None:
             f"--calibrate {safe_uri(options.calibrate)}: name the column with its true labels by"
             " --truth-column."
         )
-    if (
-        options.calibrate is None
-        and options.truth_column is not None
-        and options.truth_column not in columns
-    ):
-        raise ConfigurationError(
-            f"--truth-column {options.truth_column}: no such column in the manifest. "
-            f"Columns there: {', '.join(columns)}."
-        )
+    if options.calibrate is None:
+        check_column(options, "truth_column", columns)
     if options.text_column is None:
         refuse(options, ("pictures",), "without them there is nothing to label; add --text-column")
     if options.n > 1:
